@@ -124,3 +124,73 @@ def test_text_and_categories_are_factors_of_a_formula():
     model = lmmkit.LMMRegressor("recipe * temp + (1 | recipe:replicate)").fit(data, data["angle"])
     assert "recipe[T.B]" in model.fit_.params.index
     assert isinstance(model.predict(pd.DataFrame(data.iloc[:3])), np.ndarray)
+
+
+def small():
+    return pd.DataFrame({"a": np.arange(6.0), "b": np.arange(6.0) * 2, "c": [0.0, 1, 0, 1, 1, 0]}), [
+        1.0,
+        3,
+        2,
+        5,
+        4,
+        7,
+    ]
+
+
+def test_a_column_that_follows_from_others_has_the_coefficient_zero():
+    X, y = small()
+    model = lmmkit.LMMRegressor().fit(X, y)
+    theirs = LinearRegression().fit(X[["a", "c"]], y)
+    assert model.coef_.tolist() == pytest.approx([theirs.coef_[0], 0.0, theirs.coef_[1]])
+    assert model.intercept_ == pytest.approx(theirs.intercept_)
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda X, y: lmmkit.LMMRegressor().fit(X, y, sample_weight=[0] * 6),
+         "sample_weight: every weight is zero, so that no row is left."),
+        (lambda X, y: lmmkit.LMMRegressor().fit(X, y, sample_weight=[1, 2]),
+         "sample_weight: 6 numbers are expected, not the shape (2,)."),
+        (lambda X, y: lmmkit.LMMRegressor().fit(X, y, sample_weight=[-1, 1, 1, 1, 1, 1]),
+         "sample_weight: numbers from 0 up are expected."),
+        (lambda X, y: lmmkit.LMMRegressor().fit(X, y, sample_weight=[np.inf, 1, 1, 1, 1, 1]),
+         "sample_weight: numbers from 0 up are expected."),
+        (lambda X, y: lmmkit.LMMRegressor().fit(X.assign(y=1.0), y),
+         "A column of X is called `y`, the name of the response; rename it."),
+        (lambda X, y: lmmkit.LMMRegressor(level="x").fit(X, y).predict(X),
+         "level='x': 'group' or 'population' is expected."),
+        (lambda X, y: lmmkit.LMMRegressor("a + t").fit(X.assign(t="u"), y[:5]), "X has 6 rows, and y 5."),
+        (lambda X, y: lmmkit.LMMRegressor().fit(X, None),
+         "LMMRegressor requires y to be passed, but the target y is None."),
+    ],
+)  # fmt: skip
+def test_what_is_given_wrongly_is_said(ask, said):
+    with pytest.raises(ValueError, match=r".") as caught:
+        ask(*small())
+    assert str(caught.value) == said
+
+
+def test_rows_of_weight_zero_are_left_out_with_their_groups(sleep):
+    X, y, groups = sleep[["Days"]], sleep["Reaction"], sleep["Subject"]
+    weights = 1.0 + np.arange(len(y)) % 2
+    weights[:10] = 0.0  # a subject, who is new to the fit
+    model = lmmkit.LMMRegressor().fit(X, y, groups=groups, sample_weight=weights)
+    fit = lmmkit.lmm("Reaction ~ Days + (1 | Subject)", sleep[10:].assign(w=weights[10:]), weights="w")
+    assert model.fit_.deviance == pytest.approx(fit.deviance)
+    assert model.fit_.ngroups == {"groups": 17}
+    assert np.allclose(
+        model.predict(X, groups)[:10], fit.predict(sleep[:10], level="population", se=False)["fit"]
+    )
+
+
+def test_predictions_of_the_population_have_no_effects_of_groups(sleep):
+    X, y = sleep[["Days", "Subject"]], sleep["Reaction"]
+    model = lmmkit.LMMRegressor("Days + (1 | Subject)", level="population").fit(X, y)
+    assert np.allclose(model.predict(X), model.fit_.predict(level="population", se=False)["fit"])
+
+
+@pytest.mark.parametrize(("formula", "allowed"), [(None, False), ("Days + (1 | Subject)", True)])
+def test_text_is_taken_with_a_formula_alone(formula, allowed):
+    tags = lmmkit.LMMRegressor(formula).__sklearn_tags__().input_tags
+    assert (tags.string, tags.categorical) == (allowed, allowed)

@@ -11,6 +11,7 @@ from reference.unbalanced import DATA, unbalanced
 from scipy.linalg import block_diag
 
 import lmmkit
+from lmmkit.model.means.averages import row_averages
 
 INTERACTION = "y ~ a * x + b + I(x^2) + (x | g)"
 COLUMNS = ["estimate", "se", "df", "t", "p", "low", "high"]
@@ -221,3 +222,51 @@ def test_a_grouping_factor_that_would_change_with_the_variable_is_refused():
     with pytest.raises(lmmkit.LmmkitError, match=r"part of a grouping factor|has not seen"):
         fit.avg_comparisons("b", level="group")
     assert len(fit.avg_comparisons("b")) == 2
+
+
+def test_of_rows_that_cannot_be_estimated_five_are_named():
+    fit = unbalanced(19)
+    rows = pd.DataFrame({"a": "C", "b": "W", "of": [f"r{i}" for i in range(6)]})
+    told = "rows of the table are NaN, which these data cannot estimate"
+    assert fit.avg_predictions(newdata=rows).attrs["trouble"] == f"1 {told}: overall."
+    several = fit.avg_predictions(by="of", newdata=rows).attrs["trouble"]
+    assert several == f"6 {told}: r0, r1, r2, r3, r4."
+    fine = rows.iloc[:2].assign(a=["A", "C"])
+    two = fit.avg_predictions(by=["a", "of"], newdata=fine)
+    assert two.attrs["trouble"] == f"1 {told}: C r1."
+    assert two.attrs["level"] == 0.95
+    assert fit.avg_predictions(newdata=fine.iloc[:1]).attrs["trouble"] == ""
+
+
+@pytest.mark.parametrize("weights", [[-1.0] + [1.0] * 97, [0.0] * 98, [np.nan] + [1.0] * 97, ["a"] * 98])
+def test_weights_are_numbers_from_zero_up(weights):
+    with pytest.raises(lmmkit.FitError) as caught:
+        fit_of(INTERACTION).avg_predictions(weights=weights)
+    assert str(caught.value) == "weights: 98 numbers from 0 up, not all 0, are expected, one for each row."
+
+
+def test_a_missing_value_of_by_is_counted():
+    rows = frame(2).assign(part=[None, None, *["p"] * 96])
+    with pytest.raises(lmmkit.DataError, match=r"^by: column `part` is missing in 2 of the rows; fill it"):
+        fit_of(INTERACTION).avg_predictions(by="part", newdata=rows)
+
+
+def test_an_offset_that_was_given_beside_is_asked_of_other_rows():
+    data = frame(2).assign(z=lambda d: 2 * d["x"])
+    fit = lmmkit.lmm("y ~ a + x + (1 | g)", data, offset="z")
+    more = fit.avg_predictions(newdata=data.assign(z=data["z"] + 1.5))["estimate"].item()
+    assert more == pytest.approx(fit.avg_predictions()["estimate"].item() + 1.5)
+    with pytest.raises(lmmkit.DataError, match=r"^The rows lack the offset `z` of the fit: give it"):
+        fit.avg_predictions(newdata=data.drop(columns="z"))
+
+
+def test_a_slope_of_a_basis_with_ends_is_that_of_its_parabola_there():
+    """Average of 2 x over rows up to the ends, where a step beyond is refused."""
+    data = frame(2)
+    fit = lmmkit.lmm("y ~ a + bs(x, degree=2) + (1 | g)", data)
+    plain = lmmkit.lmm("y ~ a + x + I(x^2) + (1 | g)", data)
+    for rows in (None, data.nlargest(3, "x")):
+        ours, theirs = (row_averages(each.estimates, by=None, newdata=rows, level="population", weights=None,
+                                     df="normal", coverage=0.9) for each in (fit, plain))  # fmt: skip
+        slopes = [of.slope("x") @ each.estimates.beta for of, each in ((ours, fit), (theirs, plain))]
+        assert slopes[0] == pytest.approx(slopes[1], rel=1e-6)

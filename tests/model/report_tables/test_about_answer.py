@@ -238,6 +238,15 @@ def test_on_a_logarithmic_scale_differences_are_ratios_and_means_are_carried_bac
     )
 
 
+def test_of_a_square_root_means_are_carried_back_and_differences_are_no_ratios():
+    _, rows, _ = told("sqrt(q + 2) ~ f", "f")
+    mean = rows.loc["mean: b"]
+    ends = mean[["estimate", "low", "high"]].to_numpy(float)
+    back = mean[["original", "original_low", "original_high"]].to_numpy(float)
+    np.testing.assert_allclose(back, ends**2 - 2)
+    assert rows[["ratio", "change"]].isna().all(axis=None)
+
+
 def test_a_row_says_of_which_levels_and_where_it_is():
     _, rows, _ = told("y ~ f*h", "f")
     heads = ["variable", "level", "base", "moderator", "at"]

@@ -15,7 +15,14 @@ import lmmkit
 from lmmkit.errors import DataError, FitError, PartialResult
 from lmmkit.model.comparison.bootstrap_lrt import bootstrap_test
 from lmmkit.model.comparison.nesting import same_fixed
-from lmmkit.model.resampling.bootstrap import acceleration, bca, percentile, replicate
+from lmmkit.model.resampling.bootstrap import (
+    acceleration,
+    bca,
+    numbers_of,
+    percentile,
+    replicate,
+    studentised,
+)
 from lmmkit.model.resampling.simulate import Simulator
 
 
@@ -200,3 +207,58 @@ def test_requests_that_make_no_sense_are_refused(ask, what):
 def test_a_response_of_another_length_is_refused():
     with pytest.raises(DataError, match="160 numbers are expected"):
         fitted("one factor").refit([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("jackknife", "a"),
+    [([0.0, 0.0, 3.0], -6 / (6 * 6**1.5)), ([1.0, 1.0, -2.0], 6 / (6 * 6**1.5)), ([], 0.0)],
+)
+def test_the_acceleration_is_a_sixth_of_the_skewness_of_the_influence(jackknife, a):
+    """Of 0, 0, 3 the deviations from the mean are 1, 1, -2: cubes -6, squares 6."""
+    assert acceleration(np.array(jackknife)) == pytest.approx(a)
+
+
+def test_bca_has_the_quantiles_of_its_formula():
+    values, jackknife = np.r_[np.arange(1.0, 1000.0), np.nan], np.array([0.0, 0.0, 3.0])
+    z0, a = norm.ppf(399.5 / 999), acceleration(jackknife)
+    z = z0 + norm.ppf([0.05, 0.95])
+    low, high = norm.cdf(z0 + z / (1 - a * z)) * 1000  # the (r + 1) alpha-th value
+    assert bca(values, 400.0, jackknife, 0.9) == pytest.approx((low, high))
+    beyond = bca(values, 5000.0, jackknife, 0.9)  # all lie below: as if half of one did not
+    z0 = norm.ppf(1 - 0.5 / 999)
+    z = z0 + norm.ppf([0.05, 0.95])
+    expected = np.minimum(norm.cdf(z0 + z / (1 - a * z)) * 1000, 999)
+    assert beyond == pytest.approx(tuple(expected))
+    assert np.isnan(bca(values, np.nan, jackknife, 0.9)).all()
+    assert np.isnan(bca(values[-1:], 1.0, jackknife, 0.9)).all()
+
+
+def test_the_bootstrap_t_interval_turns_its_quantiles_about_the_estimate():
+    values, errors = np.arange(1.0, 100.0) ** 2, np.linspace(1.0, 3.0, 99)
+    low, high = percentile((values - 7.0) / errors, 0.8)
+    assert studentised(values, errors, 7.0, 0.5, 0.8) == pytest.approx((7.0 - 0.5 * high, 7.0 - 0.5 * low))
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [(2, {"statistic": 2.0}), ([1, 2.5], {"statistic0": 1.0, "statistic1": 2.5}), ({"a": 1}, {"a": 1.0})],
+)
+def test_a_statistic_gives_a_number_or_several(value, named):
+    assert numbers_of(value) == named
+
+
+@pytest.mark.parametrize("value", [None, "text", [[1.0]], {"a": "b"}, [None, "c"]])
+def test_a_statistic_that_gives_no_numbers_is_refused(value):
+    kind = type(value).__name__
+    with pytest.raises(FitError) as caught:
+        numbers_of(value)
+    assert str(caught.value) == (
+        f"The statistic gave {kind}; a number, or a vector, dict or Series of numbers, is expected."
+    )
+
+
+def test_given_variances_are_not_bootstrapped():
+    frame = fitted("one factor").design.frame
+    given = lmmkit.lmm("y ~ x + (1 | g)", frame, variances={"g": 1.0, "Residual": 1.0})
+    with pytest.raises(FitError, match="those of this fit are given: leave variances out"):
+        given.bootstrap(3, seed=1)

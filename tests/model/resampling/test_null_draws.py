@@ -9,7 +9,7 @@ from support.designs import fitted
 
 import lmmkit
 from lmmkit.errors import FitError
-from lmmkit.model.resampling.null_draws import null_draws
+from lmmkit.model.resampling.null_draws import keys, normals, null_draws
 
 ROWS = np.arange(160)
 
@@ -64,3 +64,27 @@ def test_a_residual_structure_keeps_its_correlations_under_the_null():
     assert found.se.mean() == pytest.approx(fit.bse["x"], rel=0.1)
     assert found.estimate.std() == pytest.approx(fit.bse["x"], rel=0.12)
     assert abs(found.estimate.mean()) < 4 * fit.bse["x"] / 20
+
+
+def test_random_numbers_are_standard_normal_and_belong_to_their_names():
+    streams = keys(["row 1", "row 2", "row 1"], seed=7)
+    z = normals(streams, 0, 4000)
+    np.testing.assert_array_equal(z[0], z[2])
+    assert abs(np.corrcoef(z[:2])[0, 1]) < 0.06
+    assert abs(z[:2].mean()) < 0.05
+    assert z[:2].std() == pytest.approx(1.0, abs=0.04)
+    assert abs(np.corrcoef(z[0, 1:], z[0, :-1])[0, 1]) < 0.06
+    np.testing.assert_array_equal(normals(streams, 5, 3), z[:, 5:8])
+    assert (keys(["row 1"], seed=8) != streams[:1]).all()
+
+
+def test_two_models_of_one_data_set_meet_the_same_luck():
+    """Whatever the rows' order, a row keeps its residual, and a level its effect."""
+    data = fitted("one factor").design.frame
+    one = lmmkit.lmm("y ~ x + (1 | g)", data)
+    turned = lmmkit.lmm("y ~ x + (1 | g)", data.iloc[::-1])
+    first = null_draws(one.estimates, "x", rows=ROWS, n=5, seed=3)
+    second = null_draws(turned.estimates, "x", rows=ROWS[::-1], n=5, seed=3)
+    np.testing.assert_allclose(first.estimate, second.estimate, rtol=1e-5)
+    other = null_draws(one.estimates, "x", rows=ROWS, n=5, seed=4)
+    assert not np.allclose(first.estimate, other.estimate, rtol=0.01)

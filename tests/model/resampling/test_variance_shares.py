@@ -46,3 +46,38 @@ def test_part_r2_is_the_difference_of_refits():
         fit.part_r2("recip")
     with pytest.raises(FitError, match="by_group='Subject' is not known"):
         fit.icc(by_group="Subject")
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda fit: fit.r2(), {
+            "marginal": "variance of the fixed effects over the total (Nakagawa & Schielzeth 2013)",
+            "conditional": "variance of the fixed and random effects over the total (Johnson 2014)",
+        }),
+        (lambda fit: fit.icc(), {
+            "adjusted": "variance of the random effects over that which the fixed effects leave",
+            "unadjusted": "variance of the random effects over the total",
+        }),
+        (lambda fit: fit.icc(by_group=True), {
+            "replicate": "variance of replicate, over that which the fixed effects leave",
+        }),
+        (lambda fit: fit.variance_shares(), {
+            "fixed": "variance of fixed over the total", "replicate": "variance of replicate over the total",
+            "Residual": "variance of Residual over the total",
+        }),
+        (lambda fit: fit.effect_sizes(), dict.fromkeys(
+            ("Intercept", "temp"), "beta / sqrt(variance of the random effects + residual variance)")),
+    ],
+)  # fmt: skip
+def test_every_share_says_what_it_is(ask, said):
+    found = ask(lmmkit.lmm("angle ~ temp + (1 | replicate)", table("cake")))
+    assert found.attrs["definition"] == said
+    assert found.index.tolist() == list(said)
+
+
+def test_without_random_effects_there_is_the_marginal_share_alone():
+    fit = lmmkit.lmm("angle ~ temp", table("cake"), residual="ident(recipe)")
+    assert fit.r2().index.tolist() == ["marginal"]
+    with pytest.raises(FitError, match="a share of the variance of random effects, and this model has none"):
+        fit.icc()

@@ -240,3 +240,18 @@ def test_a_lock_in_a_place_that_cannot_be_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be made"), locked(tmp_path / "file" / ".lock", wait=True):
         pass
+
+
+def test_letters_without_ink_are_escaped_in_json(tmp_path):
+    content = json_bytes({"a\u200b": "x\u202ey", "b": "é"})
+    assert content.decode() == '{\n "a\\u200b": "x\\u202ey",\n "b": "é"\n}\n'
+    write_bytes(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == {"a\u200b": "x\u202ey", "b": "é"}
+
+
+def test_a_pipe_is_no_file_of_a_run(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(
+        RunError, match=r"a\.json is damaged: it is no regular file; run the study again with"
+    ):
+        read_json(tmp_path / "a.json")

@@ -118,6 +118,9 @@ def test_half_a_line_may_stand_before_the_end_of_a_run_that_was_stopped(tmp_path
         ([("started", {"key": "k1", "kept": []}), *STORY[3:]], DONE, ["it tells of the steps none"]),
         ([*STORY, *STORY[3:]], DONE, ["it ends complete and complete"]),
         ([*STORY[:3], *STORY], DONE, []),  # the last start counts
+        ([*STORY[:3], ("by hand", {})], Manifest("tiny", "k1", "by hand", steps=STEPS), []),
+        ([*STORY[:3], ("by hand", {})], DONE, ["it ends by hand"]),
+        (STORY[:3], DONE, ["it ends nowhere"]),
         ([STORY[0], ("step reused", {"step": "02_two"}), STORY[3]], DONE, []),
     ],
 )  # fmt: skip

@@ -236,3 +236,12 @@ def test_the_source_is_that_of_the_package_alone_and_the_machine_is_told_by_its_
     monkeypatch.setattr(Path, "exists", lambda path: False)
     monkeypatch.setattr("platform.processor", lambda: "")
     assert keys.machine.__wrapped__() == f"{platform.system()} {platform.machine()}"
+
+
+def test_a_setting_is_plain_data_with_all_that_is_in_it(study):
+    assert keys.plain_setting(study, "model.method") == "REML"
+    assert keys.plain_setting(study, "inference")["df"] == "auto"
+    columns = keys.plain_setting(study, "data.columns")
+    assert {name: column["role"] for name, column in columns.items()} == {
+        name: column.role for name, column in study.settings.data.columns.items()
+    }

@@ -8,7 +8,7 @@ from support.projects import edit, lmmkit, make_project, run
 from lmmkit.errors import RunError, StudyError
 from lmmkit.study.files.study import load_study
 from lmmkit.study.records.manifest import Manifest, Record
-from lmmkit.study.records.plan_lock import _leaves, deviation_lines, deviations, lock_study
+from lmmkit.study.records.plan_lock import _leaves, deviation_lines, deviations, lock_files, lock_study
 from lmmkit.study.records.trusted_notebooks import find_notebooks
 
 
@@ -124,3 +124,14 @@ def test_a_notebook_that_came_or_went_and_other_code_are_deviations(project, mon
     assert set(listed) == {"the source of lmmkit", "the notebook 00_gone", "the notebook 04_report"}
     assert listed["the notebook 00_gone"] == ("1", "absent")
     assert listed["the notebook 04_report"][0] == "absent"
+
+
+def test_a_lock_and_what_deviates_from_it_are_files_of_a_run(project):
+    study = load_study(project / "params/sleep.yaml")
+    books = find_notebooks(study.path)
+    assert lock_files(study, "0" * 64, books) == {}
+    path = lock_study(study.path, project / "reports")
+    kept = lock_files(study, "0" * 64, books)
+    assert list(kept) == ["lock.json", "deviations.json"]
+    assert kept["lock.json"] == path.read_bytes()
+    assert json.loads(kept["deviations.json"]) == found(project)

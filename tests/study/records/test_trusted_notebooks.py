@@ -366,3 +366,35 @@ def test_a_folder_that_anyone_can_write_is_told(own):
     assert not trusted.anyone_can_write(own / "notebooks", books)
     (own / "notebooks" / STEP).chmod(0o666)
     assert trusted.anyone_can_write(own / "notebooks", books)
+
+
+def test_a_refusal_names_what_is_to_be_read_and_how_to_trust_it(own):
+    change(own / "notebooks" / STEP)
+    with pytest.raises(RunError) as refusal:
+        find_notebooks(own / "params/tiny.yaml")
+    assert str(refusal.value) == (
+        f"{own / 'notebooks' / STEP} is not executed: it is a project's own notebook and you have not "
+        f"trusted it as it is now. Read {STEP}; then, if you trust them: lmmkit trust {own}"
+    )
+
+
+def test_what_a_process_was_told_before_it_is_told_again(own, monkeypatch):
+    monkeypatch.setenv(CHECKED, "before")
+    with telling(trusted.own_notebooks(own / "notebooks")):
+        assert os.environ[CHECKED] != "before"
+    assert os.environ[CHECKED] == "before"
+
+
+def test_a_project_without_notebooks_has_copies_of_the_installed_ones(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / STEP).write_bytes((shipped("notebooks") / STEP).read_bytes() + b"\n")
+    trusted.write_copies(tmp_path / "notebooks")
+    there, books = sorted((tmp_path / "notebooks").iterdir()), trusted.own_notebooks(tmp_path / "notebooks")
+    assert [path.name for path in there] == sorted(path.name for path in shipped("notebooks").glob("*.ipynb"))
+    assert all(is_trusted(book) for book in books)
+    assert (tmp_path / "notebooks" / STEP).read_bytes().endswith(b"\n\n")  # as it was
+
+
+def test_a_folder_of_notebooks_that_anyone_can_write_is_told(own):
+    (own / "notebooks").chmod(0o757)
+    assert trusted.anyone_can_write(own / "notebooks", trusted.own_notebooks(own / "notebooks"))

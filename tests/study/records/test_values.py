@@ -8,6 +8,8 @@ import pytest
 
 from lmmkit.study.records.quantities import Quantity, quantities
 from lmmkit.study.records.values import (
+    AS_WRITTEN,
+    RECOMPUTED,
     Place,
     agree,
     compare,
@@ -75,6 +77,24 @@ def test_each_number_has_a_kind(path, column, kind):
         ("t.csv", "note", "18 groups", "19 groups", 0.0, False),
         ("t.csv", "note", "version 1.2.3", "version 1.2.4", 0.0, False),
         ("rows.csv", "reason", "x is 1.234", "x is 1.235", 0.0, False),
+        ("t.csv", "deviance", 0.0, 9e-7, 1.0, True),
+        ("t.csv", "deviance", 0.0, 2e-6, 1.0, False),
+        ("trace.csv", "deviance", 5.0, 5 * (1 + 9e-7), 0.0, True),
+        ("trace.csv", "deviance", 5.0, 5 * (1 + 2e-6), 0.0, False),
+        ("trace.csv", "deviance", 0.0, 9e-7, 0.0, True),
+        ("trace.csv", "deviance", 0.0, 3e-6, 2.0, False),
+        ("trace.csv", "theta", 0.0, 1.5e-6, 2.0, True),
+        ("trace.csv", "theta", 0.0, 3e-6, 2.0, False),
+        ("figures/a.svg", "number", 5.0, 5 * (1 + 9e-5), 0.0, True),
+        ("figures/a.svg", "number", 5.0, 5 * (1 + 2e-4), 0.0, False),
+        ("figures/a.svg", "number", 0.0, 9e-5, 1.0, True),
+        ("figures/a.svg", "number", 0.0, 2e-4, 1.0, False),
+        ("report.html", "number", 5.0, 5 * (1 + 9e-5), 0.0, True),
+        ("report.html", "number", 5.0, 5 * (1 + 2e-4), 0.0, False),
+        ("report.html", "number", 0.0, 9e-7, 0.0, True),
+        ("report.html", "number", 0.0, 2e-6, 9.0, False),
+        ("t.csv", "p", 0.0, 9e-10, 1.0, True),
+        ("t.csv", "p", 0.0, 2e-9, 1.0, False),
         ("t.csv", "n", 3, 4, 100.0, False),
         ("t.csv", "singular", True, 1.0, 1.0, False),
         ("t.csv", "se", "a", 1.0, 1.0, False),
@@ -82,6 +102,46 @@ def test_each_number_has_a_kind(path, column, kind):
 )
 def test_two_numbers_agree_within_what_their_kind_allows(path, column, a, b, scale, same):
     assert agree(a, b, kind_of(path, column), scale) is same
+
+
+@pytest.mark.parametrize(
+    ("kind", "a", "b", "same"),
+    [
+        (AS_WRITTEN, 5.0, 5 * (1 + 9e-10), True),
+        (AS_WRITTEN, 5.0, 5 * (1 + 2e-9), False),
+        (AS_WRITTEN, 0.0, 1e-12, False),
+        (RECOMPUTED, 5.0, 5 * (1 + 9e-7), True),
+        (RECOMPUTED, 5.0, 5 * (1 + 2e-6), False),
+        (RECOMPUTED, 0.0, 9e-10, True),
+        (RECOMPUTED, 0.0, 2e-9, False),
+        (RECOMPUTED, 3, 4, False),
+    ],
+)
+def test_a_number_agrees_with_itself_before_it_was_written_or_made_again(kind, a, b, same):
+    assert agree(a, b, kind) is same
+
+
+def test_a_search_of_one_step_more_is_the_same_search():
+    one, longer = b"theta,note\n1.0,a\n2.0,b\n", b"theta,note\n1.0,a\n2.0,b\n3.0,c\n"
+    found = compare("trace.csv", one, longer)
+    assert (found.values, found.within, found.moved) == (5, 3, ())
+    assert len(compare("trace.csv", one, longer, exact=True).moved) == 3
+    assert len(compare("t.csv", one, longer).moved) == 3
+    changed = compare("trace.csv", one, b"theta,note\n1.0,a\n2.5,b\n3.0,c\n")
+    assert changed.moved == ((Place("theta", "2"), 2.0, 2.5),)
+
+
+def test_numbers_that_are_not_finite_are_no_scale_and_cells_without_a_title_have_a_place():
+    found = compare("t.csv", b"se\ninf\n0.001\n0.0\n", b"se\ninf\n0.001\n0.00000005\n")
+    assert found.moved == ((Place("se", "3"), 0.0, 5e-8),)
+    assert values_of("t.csv", b"a\n1,2\n") == {
+        Place("a", "1"): 1.0,
+        Place("1", "1"): 2.0,
+        Place("rows", ""): 2,
+    }
+    assert values_of("t.csv", b"") == {Place("rows", ""): 0}
+    for path in ("t.parquet", "t.json"):
+        assert values_of(path, b"none") == {Place("unreadable", ""): b"none"}
 
 
 def test_versions_are_compared_value_by_value():
@@ -157,6 +217,36 @@ def test_numbers_have_names_and_the_coefficients_come_first(tables):
     assert "x.note" not in found
     with pytest.raises(KeyError):
         found["none"]
+
+
+def test_of_a_name_that_stands_twice_coefficients_come_first_then_single_values(tables):
+    (tables / "tables/a_shapes.csv").write_text("name,se,sd\nx,7,8\nz,9,10\n")
+    (tables / "tables/b_facts.csv").write_text("quantity,value\nx.se,5\nz.se,6\nyes,True\nno,FALSE\n")
+    found = quantities(tables)
+    assert {name: found[name].value for name in ("x.se", "z.se", "z.sd")} == {
+        "x.se": 0.25,
+        "z.se": 6,
+        "z.sd": 10,
+    }
+    assert (found["yes"].value, found["no"].value) == (True, False)
+    assert found["z.sd"].path == "tables/a_shapes.csv"
+
+
+def test_a_name_is_found_under_every_spelling_and_a_link_is_no_table(tables):
+    (tables / "tables/coefficients.csv").write_text("coefficient,estimate,se\nI(x^2),1.5,0.5\n")
+    (tables / "other.csv").write_text("name,estimate\nw,1\n")
+    (tables / "tables/link.csv").symlink_to(tables / "other.csv")
+    found = quantities(tables)
+    assert found["I(x ** 2).se"].value == 0.5
+    assert "w.estimate" not in found
+
+
+def test_a_coefficient_has_both_numbers_in_a_table_of_coefficients(tables):
+    (tables / "tables/coefficients.csv").write_text("coefficient,estimate\nx,1.5\n")
+    (tables / "tables/a_shapes.csv").write_text("name,se\nx,7\n")
+    found = quantities(tables)
+    assert (found["x.estimate"].value, found["x.se"].value) == (1.5, 7)
+    assert found.coefficients() == []
 
 
 def test_a_table_is_read_when_it_is_needed(tables):

@@ -360,3 +360,22 @@ def test_correlated_residuals_in_words_for_the_ear():
         "The residuals are normal with mean zero",
         "Residuals of two rows of one g are correlated, those of others are independent",
     ]
+
+
+def test_a_distance_in_words_for_the_ear():
+    found = model_equations(design("y ~ x", residual="expsp(x, z | 1)"))
+    assert [ET.fromstring(equation).get("aria-label") for equation in found[1:]] == [
+        "The residuals are normal with mean zero",
+        "Residuals of any two rows are correlated by their distance",
+        "The distance of two rows",
+    ]
+
+
+def test_an_equation_goes_on_in_the_next_line_and_its_brackets_grow():
+    mean, effects, _ = model_equations(design("y ~ x + (x | g)"))
+    assert mean.startswith('<math display="block" aria-label="y ~ 1 + x + (1 + x | g), written out for')
+    assert '"><mrow class="wraps"><mrow>' in mean
+    assert mean.count('<mo form="infix">+</mo>') == 4  # of five terms
+    assert effects.count('<mo fence="true" stretchy="true" form="prefix">[</mo><mtable>') == 2
+    assert effects.count('</mtable><mo fence="true" stretchy="true" form="postfix">]</mo>') == 2
+    assert '<mo>,</mo><mspace width="1em"></mspace></mrow><mrow>' in effects

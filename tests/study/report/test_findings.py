@@ -222,6 +222,7 @@ def test_names_read_as_a_person_says_them():
         ("diff", "f[D.b]", "f: b against a"),
         ("helmert", "f[H.c]", "f: c against the levels before it"),
         ("poly", "f[.L]", "f: linear trend"),
+        ("poly", "f[.Q]", "f: quadratic trend"),
     ],
 )
 def test_a_coefficient_says_what_its_coding_compares(coding, name, words):

@@ -72,6 +72,12 @@ def test_what_the_draws_are_worth(k_hat, said):
     assert said in first
     assert first.startswith("4,000 draws by ")
     assert "worth 3,522 independent ones" in first
+    assert first.endswith("Posterior numbers have the digits that their Monte Carlo error supports.")
+    if k_hat == k_hat:
+        assert first.startswith(
+            "4,000 draws by importance sampling from the restricted likelihood times the priors are worth 3,522 "
+            "independent ones; the shape of the tail of their weights, k-hat, is "
+        )
 
 
 @pytest.mark.parametrize(

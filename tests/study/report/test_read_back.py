@@ -44,8 +44,13 @@ def run(tmp_path_factory):
         "deep": {"list": [5, {"x": 7.5}]},
         "odd": "=1+1",
         "none": None,
+        "half": 0.125,
+        "sha256": "0a1b2c3d4e5f" * 5,
     }
     (folder / "facts.json").write_bytes(json_bytes(facts))
+    (folder / "note.txt").write_text("w9")
+    (folder / "link.json").symlink_to(tmp_path_factory.mktemp("beside") / "other.json")
+    (folder / "link.json").resolve().write_text('"w8"')
     (folder / "study.json").write_bytes(json_bytes({"inference": {"level": 0.95}}))
     return folder
 
@@ -75,6 +80,14 @@ C, F = "tables/coefficients.csv", "facts.json"
         Mark(True, F, "ok", "yes"),
         Mark(5, F, "deep/list/0", "5"),
         Mark(7.5, F, "deep/list/1/x", "7.5"),
+        Mark(0.125, F, "half", "0.12"),  # a half is rounded either way
+        Mark(0.125, F, "half", "0.13"),
+        Mark(0.125, F, "half", "1.2e-01"),
+        Mark(0.125, F, "half", "12.5 %"),
+        Mark(0.125, F, "half", ".125"),
+        Mark(0.95, F, "level", "> 0.9"),
+        Mark(1e-9, C, "Intercept.p", "1.0e−09"),
+        Mark("0a1b2c3d4e5f" * 5, F, "sha256", "0a1b2c3d4e5f"),
     ],
 )
 def test_a_mark_that_holds(run, mark):
@@ -117,6 +130,15 @@ def test_a_mark_that_holds(run, mark):
         Mark(5, "../facts.json", "n", "5"),
         Mark(5, "tables/absent.csv", "x.n", "5"),
         Mark("=1+1", F, "odd", "=1+2"),
+        Mark(0.125, F, "half", "0.14"),
+        Mark(0.125, F, "half", "0.11"),
+        Mark(0.125, F, "half", "1.4e-01"),
+        Mark(0.95, F, "level", "> 0.95"),
+        Mark(0.95, F, "level", "< 0.95"),
+        Mark(0.95, F, "level", "< 0.9"),
+        Mark(1e-9, C, "Intercept.p", "2e−09"),
+        Mark("0a1b2c3d4e5f" * 5, F, "sha256", "0a1b2c3d4e5"),
+        Mark("0a1b2c3d4e5f" * 5, F, "sha256", "1b2c3d4e5f0a"),
     ],
 )
 def test_a_mark_that_does_not_hold(run, mark):
@@ -139,6 +161,8 @@ def test_a_mark_that_does_not_hold(run, mark):
         ("<p>they lie beyond 3, where a normal distribution</p>", ["3"]),
         ("<p>least for x; 1 is a straight line.</p>", []),
         ("<p>1 is a straight line.</p>", ["1"]),
+        ("<p>SD 3 (of a row with weight 1), of a row with weight 1</p>", ["3", "1"]),
+        ('<p><span class="name">w9</span> <span class="name">w8</span></p>', ["w9", "w8"]),
         ('<p><span class="name">x1</span></p>', []),
         ('<p><span class="name">x12</span></p>', ["x12"]),
         ('<p><span class="name">facts.json</span></p>', ["facts.json"]),

@@ -161,3 +161,10 @@ def test_a_parameter_that_was_injected_unknown_is_refused(project, earlier, monk
         StudyError, match=f"unknown parameter {unknown}: a notebook takes study, run and overri"
     ):
         open_step("01_data_prep", TINY)
+
+
+def test_a_step_that_is_not_there_is_told_with_those_that_are(project, earlier):
+    with pytest.raises(RunError) as raised:
+        open_step("07_more", TINY)
+    assert str(raised.value) == f"no step 07_more; there are {', '.join(STEPS)}"
+    assert earlier.orders == []

@@ -162,6 +162,40 @@ def test_what_is_known_of_levels_goes_from_step_to_step(step):
     assert made.fit_options()["known"] is None
 
 
+def test_each_known_covariance_is_kept_in_a_table_of_its_own(step, monkeypatch):
+    made = step("model")
+    names = list("abc")
+    tables = {
+        "g": pd.DataFrame(np.eye(3) + 0.25, names, names),
+        "h": pd.DataFrame({"animal": names, "sire": [None, None, "a"], "dam": [None, None, "b"]}),
+    }
+    monkeypatch.setattr(module, "read_known_files", lambda known, base: tables)
+    saved = made.save_known()
+    assert list(saved) == ["g", "h"]
+    assert made.json("known.json") == {"g": "known-0.parquet", "h": "known-1.parquet"}
+    read = made.known()
+    for group in "gh":
+        pd.testing.assert_frame_equal(read[group].frame(), saved[group].frame())
+    assert list(made.fit_options()["known"]) == ["g", "h"]
+
+
+def test_a_posterior_is_kept_with_the_weights_of_its_draws_and_a_report_as_it_is(step):
+    made = step()
+    posterior = SimpleNamespace(
+        draws_frame=lambda: pd.DataFrame({"x": [1.0, 2.0]}),
+        draws=SimpleNamespace(log_weights=np.array([-0.5, -1.0])),
+        to_dict=lambda: {"kind": "draws"},
+        other_programs=lambda: {"brms": "brm()"},
+    )
+    made.save_posterior(posterior)
+    draws = pd.read_parquet(made.folder / "posterior/draws.parquet")
+    assert draws.to_dict("list") == {"x": [1.0, 2.0], "log_weight": [-0.5, -1.0]}
+    assert made.json("posterior/posterior.json") == {"kind": "draws"}
+    assert made.json("posterior/other_programs.json") == {"brms": "brm()"}
+    made.save_report("<p>é</p>")
+    assert (made.folder / "report.html").read_bytes() == "<p>é</p>".encode()
+
+
 @pytest.fixture(scope="module")
 def table():
     rng, group = np.random.default_rng(3), np.repeat(np.arange(6), 5)
