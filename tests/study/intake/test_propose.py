@@ -229,7 +229,9 @@ def test_what_is_read_anyhow_is_no_code(text):
         "%d. %B %Y", "%d. %b %Y", "%B %d, %Y", "%b %d, %Y", "%b %d %Y", "%B %d %Y", "%b-%y", "%b-%Y", "%b %Y",
         "%B %Y", "%Y-%b-%d", "%d-%b-%y", "%d/%b/%Y", "%d.%B.%Y", "%d%b%y", "%d/%m/%Y %I:%M %p",
         "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y:%H:%M:%S", "%d/%m/%YT%H:%M", "%d/%m/%YT%H:%M:%S",
-        "%d/%m/%Y %H:%M:%S",
+        "%d/%m/%Y %H:%M:%S", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%y", "%y/%m/%d", "%d.%m.%y", "%m-%d-%y",
+        "%y-%m-%d", "%Y-%m", "%d%b%Y", "%d-%B-%Y", "%d %b %y", "%d/%B/%y", "%d.%b.%Y", "%d/%m/%Y %H:%M",
+        "%d-%b-%Y", "%d %B %Y",
     ],
 )  # fmt: skip
 def test_dates_in_any_order_are_read_in_their_form(monkeypatch, form):
