@@ -234,7 +234,7 @@ def test_contrasts_need_two_means(method):
     if method == "identity":
         assert named_contrasts(method, ["a"]).C.tolist() == [[1.0]]
         return
-    with pytest.raises(FitError, match="^Contrasts need two means or more; this table has one per group"):
+    with pytest.raises(FitError, match=r"^Contrasts need two means or more; this table has one per group"):
         named_contrasts(method, ["a"])
 
 
