@@ -158,6 +158,8 @@ def test_a_fit_with_a_covariate_is_in_the_units_of_the_data(reml):
     np.testing.assert_allclose(found.random_effects()[0][:, 0], b, atol=1e-8)
     again = solve(problem, reml=reml, start=found.factors, rho=found.rho)
     assert again.evaluations == 1 < found.evaluations
+    for one in ({"start": found.factors}, {"rho": found.rho}):
+        assert solve(problem, reml=reml, **one).deviance == pytest.approx(deviance, abs=1e-8)
 
 
 def test_variances_that_are_a_power_of_the_fitted_values_are_found_by_rounds_from_one_variance():
