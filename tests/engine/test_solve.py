@@ -47,7 +47,12 @@ def test_effects_at_given_variances_are_hendersons():
     b = (sigma * L[0, 0]) ** 2 * Z.T @ np.linalg.solve(V, problem.response - expected)
     np.testing.assert_allclose(found.random_effects()[0][:, 0], b, atol=1e-12)
     assert found.given
-    assert found.evaluations == 0
+    assert (found.evaluations, found.converged) == (0, True)
+    assert found.sigma == pytest.approx(sigma, rel=1e-12)
+    e = problem.response - expected
+    deviance = np.linalg.slogdet(2.0 * np.pi * V)[1] + e @ np.linalg.solve(V, e)
+    assert solve_at(problem, (L,), sigma, reml=False).deviance == pytest.approx(deviance)
+    assert found.deviance == pytest.approx(deviance + np.log(one @ np.linalg.solve(V, one) / (2.0 * np.pi)))
     fitted = expected + b[problem.terms[0].codes] + 0.25
     shifted = replace(problem, offset=np.full(30, 0.25), response=problem.response + 0.25)
     np.testing.assert_allclose(solve_at(shifted, (L,), sigma).fitted, fitted)
@@ -177,13 +182,41 @@ def test_a_search_that_ends_early_says_so_and_gives_what_it_has():
 
 def test_where_a_search_ends_early_it_is_asked_whether_a_parameter_runs_away():
     """With every step a long one whose decrement has faded: of residual structures alone."""
-    rules = replace(SEARCH, faded=np.inf, long=0.0, far=0.5)
+    rules = replace(SEARCH, faded=np.inf, long=0.0, far=0.5, fading=1_000)
     with pytest.raises(FitError, match=r"no best parameters: rho = .* without end"):
         solve(trial("cs"), limit=1, rho=np.array([-1.0]), rules=rules)
     for kept in (replace(rules, faded=0.0), replace(rules, long=np.inf)):
         assert not solve(trial("cs"), limit=1, rho=np.array([-1.0]), rules=kept).converged
-    assert solve(trial("cs"), rules=rules).converged
-    assert not solve(problem_of(6, 5), limit=1, start=(4.0 * np.eye(1),), rules=rules).converged
+    # a search that is content with its first point is not asked
+    content = replace(rules, enough=1e3, still=1e3)
+    found = solve(trial("cs"), rho=np.array([-1.0]), rules=content)
+    assert (found.converged, found.evaluations) == (True, 1)
+    short = replace(rules, long=-1.0)
+    assert not solve(problem_of(6, 5), limit=1, start=(4.0 * np.eye(1),), rules=short).converged
+
+
+def test_a_residual_variance_has_vanished_where_the_search_is_at_no_optimum_alone():
+    all_of_it = replace(SEARCH, vanished=1e6)
+    assert solve(problem_of(6, 5), rules=all_of_it).converged
+    with pytest.raises(FitError, match=r"residual variance runs to zero: .* more rows per level"):
+        solve(problem_of(6, 5), limit=1, start=(4.0 * np.eye(1),), rules=all_of_it)
+
+
+def test_rejected_steps_are_halved_where_there_is_no_em_step():
+    assert (SEARCH.halvings, SEARCH.halvings_alone) == (0, 29)
+    given = problem_of(8, 6, k=2)
+    patterned = replace(given.terms[0], structure=structure_of("homcs", 2))
+    assert solve(given).rules == SEARCH
+    for alone in (trial("cs"), replace(given, terms=(patterned,)), replace(given, terms=())):
+        assert solve(alone).rules == replace(SEARCH, halvings=29)
+
+
+def test_at_given_variances_there_may_be_as_many_levels_as_rows():
+    """With one row a level and a variance of 1 each the effects are half the residuals."""
+    problem = problem_of(6, 1)
+    found = solve_at(problem, (np.eye(1),), 1.0)
+    left = problem.response - problem.response.mean()
+    np.testing.assert_allclose(found.random_effects()[0][:, 0], left / 2.0, atol=1e-12)
 
 
 def test_the_trace_has_natural_parameters_of_the_residuals_beside_theta():

@@ -10,7 +10,7 @@ from support.differences import differences
 from support.patterns import PATTERNS, PLACES, deviance, member, natural, problem, structure
 
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal
-from lmmkit.engine.covariance.patterned import INWARD, TRIED, WIDEST_START, Fading, PatternedStructure
+from lmmkit.engine.covariance.patterned import GRID, INWARD, TRIED, WIDEST_START, Fading, PatternedStructure
 from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.covariance.structure_tags import OVER_POSITIONS, has_one_variance, is_plain, structure_of
 from lmmkit.engine.covariance.structures import Structure
@@ -312,6 +312,21 @@ def test_a_start_tries_correlations_on_the_way_to_the_bounds(tag):
     np.testing.assert_allclose([np.sin(each[of.scales :]) for each in tried], expected)
 
 
+def test_from_nothing_the_way_is_the_steepest_of_a_grid_of_correlations(tag):
+    """Of the first two numbers that correlations depend on; of unit size beside the mean of Z'Z."""
+    assert GRID == (-0.95, -0.5, 0.0, 0.5, 0.8, 0.95)
+    of, scale = structure(tag), np.array([1.0, 2.0, 4.0, 0.5])
+    m, n = of.scales, of.count - of.scales
+    for seed in range(3):
+        A = np.random.default_rng(seed).normal(size=(4, 4))
+        D, ways = A + A.T, []
+        for u in product(GRID, repeat=min(n, 2)):
+            R = of.root(np.concatenate([np.ones(m), np.arcsin([*u, *[0.0] * (n - len(u))])]))
+            ways.append(float((D * (R @ R.T)).sum()) / np.mean(scale**2))
+        (growth,) = of.growths(np.zeros((4, 4)), D, scale)
+        assert float(growth.slope) == pytest.approx(min(ways))
+
+
 def bound_of(of):
     """A root whose first correlation is at its upper bound, and its coordinates."""
     x = of.coordinates(of.root_of(np.linalg.cholesky(member(of.tag, of.width))))
@@ -509,7 +524,8 @@ def test_members_of_a_pattern_alone_are_spanned(tag):
 @pytest.mark.parametrize("tag", ["cs", "homcs"])
 def test_a_matrix_with_a_negative_eigenvalue_is_no_member(tag):
     pairs = 1.0 - np.eye(4)
-    assert structure(tag).spans(np.eye(4) + (1.0 + 1e-10) * pairs)
+    for beyond, rounding in ((1e-10, True), (3.9e-9, True), (4.1e-9, False)):  # beside a largest one of 4
+        assert structure(tag).spans(np.eye(4) + (1.0 + beyond) * pairs) == rounding
     assert not structure(tag).spans(np.eye(4) + (1.0 + 5e-4) * pairs)
 
 

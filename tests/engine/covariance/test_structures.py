@@ -309,6 +309,7 @@ def test_a_correlation_is_within_one_and_none_where_a_standard_deviation_is_zero
     for sign in (1.0, -1.0):
         assert correlation(np.array([[1.0, sign * beyond], [sign * beyond, 1.0]]), 1, 0) == sign
     assert np.isnan(correlation(np.diag([1.0, 0.0]), 1, 0))
+    assert correlation(1e-9 * np.array([[4.0, 1.0], [1.0, 1.0]]), 1, 0) == pytest.approx(0.5)
 
 
 NAMES = {

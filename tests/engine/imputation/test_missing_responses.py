@@ -157,6 +157,20 @@ def visits(structure="un(t | id)", **how):
     return lmm("y ~ arm * t + x", table(), residual=structure, **how).estimates
 
 
+def test_least_squares_of_complete_visits_leave_out_a_subject_of_its_own_group():
+    e = visits("un(t | id, by=arm)")
+    found = complete_visits(e.problem)
+    assert [len(group.rows) for group in found.groups] == [6, 6]
+    S, Y = e.sigma**2 * e.problem.residual.structure.matrix(e.rho), e.problem.response[:, None]
+    keep = ~np.isin(np.arange(36), found.groups[1].rows[2])
+    cells = e.problem.residual.cells[keep]
+    same = np.equal.outer(table().id[keep].to_numpy(), table().id[keep].to_numpy())
+    inverse = np.linalg.inv(S[np.ix_(cells, cells)] * same)
+    X = e.problem.X(range(len(e.problem.fixed)))[keep]
+    expected = np.linalg.solve(X.T @ inverse @ X, X.T @ inverse @ Y[keep])
+    np.testing.assert_allclose(found.least_squares(S, Y, (1, 2)), expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("without", [None, (0, 4)])
 def test_least_squares_of_complete_visits_are_those_of_all_rows(without):
     e = visits()
@@ -194,6 +208,9 @@ def test_what_is_no_problem_of_complete_visits():
     assert complete_visits(replace(problem, weights=np.ones(36))) is None
     assert complete_visits(replace(problem, residual=None)) is None
     assert complete_visits(lmm("y ~ x", table()[1:], residual="cs(t | id)").estimates.problem) is None
+    for lost in ([0, 4, 8], [1, 2, 3]):  # as many rows as whole subjects have, of subjects that are not whole
+        rest = table().drop(index=lost)
+        assert complete_visits(lmm("y ~ x", rest, residual="cs(t | id)").estimates.problem) is None
     assert complete_visits(lmm("y ~ t + (1 | arm)", table(), residual="cs(t | id)").estimates.problem) is None
 
 

@@ -139,6 +139,9 @@ def test_degrees_of_freedom_of_a_mean_of_squares():
     assert combined(np.array([7.0, 7.0])) == 7.0
     assert combined(np.array([1.5, 9.0])) == 2.0
     assert combined(np.array([1.5, 1.5])) == 1.5
+    assert combined(np.array([1.5, 1.5 * (1.0 + 0.9e-6)])) == pytest.approx(1.5, rel=1e-6)
+    assert combined(np.array([1.5, 1.5 * (1.0 + 1.1e-6)])) == 2.0  # no longer one number
+    assert combined(np.array([2.0, 2.1])) == 2.0
     E = 5 / 3 + 10 / 8
     assert combined(np.array([5.0, 10.0])) == pytest.approx(2 * E / (E - 2))
 
@@ -181,3 +184,33 @@ def test_curvature_is_in_the_units_of_the_data():
     assert found.spread.covariance[1, 1] == pytest.approx(1 / 48, rel=1e-6)
     # T falls where sigma rises: cov(T, log sigma) = -(ratio / 5) var(log within) / 2
     assert slopes @ found.spread.covariance[:, 1] == pytest.approx(-(ratio / 5) / 24, rel=1e-6)
+
+
+def test_information_that_the_fixed_effects_have_taken_is_none():
+    whole = np.array([[1.0, 0.3], [0.3, 1.0]])
+    for share, told in ((1.1e-10, True), (0.9e-10, False)):
+        found = spread(whole, np.array([1.0 / share, 1.0]))
+        assert found.open.shape == (2, 0 if told else 1)
+        assert np.isfinite(found.variances(np.eye(2))[0]) == told
+        expected = 2.0 / (1.0 - 0.09) if told else 2.0
+        assert found.variances(np.eye(2))[1] == pytest.approx(expected, rel=1e-12)
+        assert found.size[0] == pytest.approx(1.0 if told else share**-0.5)
+
+
+def test_what_bends_down_by_rounding_is_flat():
+    for value, flat in ((-0.9e-8, True), (-1.1e-8, False)):
+        matrix = np.array([[1.0, 1.0 - value], [1.0 - value, 1.0]])
+        if flat:
+            assert spread(matrix).open.shape == (2, 1)
+        else:
+            with pytest.raises(lmmkit.FitError, match="does not curve upwards"):
+                spread(matrix)
+
+
+def test_functions_lean_on_what_is_open_by_a_share_of_their_gradients():
+    found = spread(np.diag([1.0, 4.0, 0.0]))
+    gradients = np.array([[1.0, 0.0, 0.9e-6], [1.0, 0.0, 1.1e-6], [0.0, 2.0, 0.9e-6], [0.0, 2.0, -1.1e-6]])
+    assert found.leaning(gradients).tolist() == [False, True, False, True]
+    assert np.isnan(found.variances(gradients)).tolist() == [False, True, False, True]
+    assert found.variances(gradients)[[0, 2]] == pytest.approx([2.0, 2.0])
+    assert spread(np.eye(2)).leaning(np.eye(2)).tolist() == [False, False]

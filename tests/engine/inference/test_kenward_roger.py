@@ -72,6 +72,11 @@ def test_one_row_has_scale_one_at_any_degrees_of_freedom(df):
     assert scaling(1, 2 / df, 2 / df) == pytest.approx((df, 1.0))
 
 
+def test_without_uncertainty_of_the_variances_the_test_is_that_of_chi_squared():
+    assert scaling(2, 0.0, 0.0) == (np.inf, 1.0)
+    assert scaling(1, 0.0, -1e-20) == (np.inf, 1.0)
+
+
 @pytest.mark.parametrize("rows", [2, 3, 4])
 @pytest.mark.parametrize("extra", [1, 1.000001, 2, 3, 10])
 def test_hotellings_test_is_exact_also_at_two_degrees_of_freedom(rows, extra):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import block_diag
+from support import designs
 
 import lmmkit
 from lmmkit.engine.inference import prediction_error as joint
+from lmmkit.engine.inference.information import optimum_at
 from lmmkit.engine.referee import henderson
 from lmmkit.engine.referee.textbook import to_dense, write_out
+from lmmkit.engine.relations.relationship import DenseRelationship
 from lmmkit.errors import DataError
+from lmmkit.model.design.design import build_design
 
 FORMULAS = [
     "y ~ x + (x | s) + (1 | c) + (1 | top)",
@@ -78,3 +85,34 @@ def test_weights_of_new_rows_must_be_positive(frame):
     m = lmmkit.lmm("y ~ x + (1 | u)", frame, weights="w")
     with pytest.raises(DataError, match="in row 2"):
         m.predict(mixed_rows().assign(w=[1.0, np.nan, *np.ones(38)]))
+
+
+@pytest.mark.parametrize("random", ["(1 | g)", "(x | g) + (1 | h)", "(1 | g) + (1 | h)"])
+def test_errors_of_related_levels_are_those_of_hendersons_matrix_with_their_covariance(random):
+    table = pd.DataFrame(designs.frame(4, 60))
+    problem = build_design(f"y ~ x + {random}", table, weights="w").problem
+    r = np.random.default_rng(2)
+    K = np.cov(r.normal(size=(12, 30)))
+    first = problem.terms[0]
+    problem = replace(problem, terms=(replace(first, relation=DenseRelationship(K)), *problem.terms[1:]))
+    widths = [len(term.columns) for term in problem.terms]
+    factors = tuple(np.tril(r.uniform(0.4, 1.0, size=(k, k))) for k in widths)
+    columns, inner = [problem.X(range(2))], [np.zeros((2, 2))]
+    for term, L in zip(problem.terms, factors, strict=True):
+        own = np.eye(term.levels)[term.codes][:, :, None] * problem.term_columns(term)[:, None]
+        columns.append(own.reshape(60, -1))
+        levels = K if term.relation else np.eye(term.levels)
+        inner.append(np.linalg.inv(np.kron(levels, L @ L.T)))
+    W = np.hstack(columns)
+    C = np.linalg.inv(W.T @ (problem.weights[:, None] * W) + block_diag(*inner))
+    expected = np.einsum("ij,jk,ik->i", W, C, W)
+    error = joint.PredictionError(optimum_at(problem, factors, reml=True))
+    Z = tuple(problem.term_columns(term) for term in problem.terms)
+    codes = tuple(term.codes for term in problem.terms)
+    np.testing.assert_allclose(error.variance(problem.X(range(2)), Z, codes), expected, rtol=1e-8)
+    rows, sign = [0, 7, 30], np.array([1.0, 1.0, -1.0])
+    whole = np.array([W[0], W[7] - W[30]])
+    x = whole[:, :2]
+    parts = tuple(z[rows] * sign[:, None] for z in Z)
+    found = error.of_functions(x, parts, tuple(c[rows] for c in codes), np.array([0, 1, 1]))
+    np.testing.assert_allclose(found, np.einsum("ij,jk,ik->i", whole, C, whole), rtol=1e-8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,18 +70,23 @@ class Dense:
         return gradient, second
 
 
+def information_of(dense, e):
+    """Expected information on the entries of T and the scale of V, of traces."""
+    P = dense.parts(dense.T)[1]
+    halves = [P @ dense.Z @ D @ dense.Z.T for D in dense.directions]
+    inner = np.array([[(a * b.T).sum() for b in halves] for a in halves])
+    edge = np.array([np.trace(a) for a in halves])
+    nu = float(e.optimum.criterion.nu)
+    return np.block([[inner, edge[:, None]], [edge[None], np.array([[nu]])]])
+
+
 def check(fit):
     e = fit.estimates
     spread = PredictionSpread(e.expected)
     gradient, second = spread.of_known(*of_rows(e))
     dense = Dense(e)
-    P, v = dense.parts(dense.T)[1::2]
-    ZPZ = [dense.Z @ D @ dense.Z.T for D in dense.directions]
-    halves = [P @ a for a in ZPZ]
-    inner = np.array([[(a * b.T).sum() for b in halves] for a in halves])
-    edge = np.array([np.trace(a) for a in halves])
-    nu = float(e.optimum.criterion.nu)
-    W = 2 * np.linalg.inv(np.block([[inner, edge[:, None]], [edge[None], np.array([[nu]])]]))
+    v = dense.parts(dense.T)[3]
+    W = 2 * np.linalg.inv(information_of(dense, e))
     slopes, expected = dense.widening(W[:-1, :-1])
     np.testing.assert_allclose(second, expected, rtol=2e-6)
     full = np.column_stack([slopes, v])
@@ -128,3 +135,58 @@ def test_without_random_effects_it_is_kenward_and_rogers():
     expected = (kr.adjusted.variances(X) - kr.unadjusted.variances(X)) / e.sigma**2
     np.testing.assert_allclose(2 * second, expected, rtol=1e-8)
     assert isinstance(m.predict(), pd.DataFrame)
+
+
+@pytest.mark.parametrize("name", ["slopes", "crossed"])
+def test_functions_of_several_levels_are_those_of_dense_algebra(name):
+    """One of a single row, one of the difference of two rows, and one that has no level at all."""
+    e = fitted(name, weighted=True).estimates
+    X, Z, codes = of_rows(e)
+    spread, dense = PredictionSpread(e.expected), Dense(e)
+    rows, sign = [3, 10, 50], np.array([1.0, 1.0, -1.0])
+    parts = tuple(z[rows] * sign[:, None] for z in Z)
+    x = np.array([X[3], X[10] - X[50], X[7]])
+    found = spread.of_functions(x, parts, tuple(c[rows] for c in codes), np.array([0, 1, 1]))
+    dense.Xr = x[:2]
+    dense.Zr = np.array([dense.Zr[3], dense.Zr[10] - dense.Zr[50]])
+    W = 2.0 * np.linalg.inv(information_of(dense, e))
+    slopes, second = dense.widening(W[:-1, :-1])
+    np.testing.assert_allclose(found.second, [*second, 0.0], rtol=2e-6)
+    full = np.column_stack([slopes, dense.parts(dense.T)[3]])
+    found.gradient[:2, -1] = full[:, -1]
+    ours = e.expected.spread.variances(found.gradient)
+    np.testing.assert_allclose(ours[:2], np.einsum("rm,mn,rn->r", full, W, full), rtol=2e-6)
+    assert not found.gradient[2].any()
+
+
+def test_gradients_of_fixed_effects_and_of_new_levels():
+    e = fitted("crossed", weighted=True).estimates
+    X, Z, codes = of_rows(e)
+    spread = PredictionSpread(e.expected)
+    fixed, known = spread.of_fixed(X), spread.of_known(X, tuple(0 * z for z in Z), codes)
+    np.testing.assert_allclose(fixed[:, :-1], known.gradient[:, :-1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(fixed[:, -1], np.einsum("rp,pq,rq->r", X, e.vcov, X) / e.sigma**2, rtol=1e-9)
+    new = spread.of_new(Z)
+    each = [np.einsum("rk,kl->rl", z, L) for z, L in zip(Z, e.factors, strict=True)]
+    np.testing.assert_allclose(new[:, -1], sum((own**2).sum(axis=1) for own in each), rtol=1e-9)
+    entries = [  # z'Tz is linear in the entries of T
+        np.linalg.lstsq(own.reshape(len(own), -1).T, (L @ L.T).ravel())[0]
+        for own, L in zip(e.expected.directions.own, e.optimum.state.L, strict=True)
+    ]
+    np.testing.assert_allclose(new[:, :-1] @ np.concatenate(entries), new[:, -1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("variances", "near"),
+    [([0.24, 0.24], False), ([0.25, 0.24], True), ([0.24, 0.25], True), ([np.nan, 0.24], False)],
+)
+def test_a_variance_within_two_standard_errors_of_zero_is_near_it(variances, near):
+    uncertain = SimpleNamespace(
+        covariance=np.eye(3), variances=lambda g: np.where(g[:, 0] > 0, *variances) * (g.sum() == 1.0)
+    )
+    found = SimpleNamespace(
+        spread=uncertain,
+        directions=SimpleNamespace(own=[np.ones((1, 1, 1))] * 2, cuts=[slice(0, 1), slice(1, 2)]),
+        optimum=SimpleNamespace(state=SimpleNamespace(L=[np.ones((1, 1))] * 2)),
+    )
+    assert PredictionSpread(found).near_zero == near

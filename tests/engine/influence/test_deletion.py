@@ -15,6 +15,7 @@ from lmmkit.engine.influence import deletion, geometry
 from lmmkit.engine.influence.deletion import deletions, units_of
 from lmmkit.engine.influence.remaining import fit_of_rest, refit_seconds, remaining
 from lmmkit.engine.problem import RowResidual
+from lmmkit.engine.relations.relationship import DenseRelationship
 from lmmkit.errors import FitError
 
 CASES = {
@@ -194,3 +195,29 @@ def test_levels_that_rows_have_with_weight_zero_alone_are_left_out():
     assert left.members[0][0].tolist() == left.codes.tolist()
     whole = (members[0], (gone, np.full(36, 0.5)))
     assert remaining(replace(problem, terms=(replace(term, members=whole),)), keep).terms[0].levels == 11
+
+
+def test_rows_of_related_levels_are_left_out_of_the_fit_with_their_covariance(monkeypatch):
+    problem = fitted("crossed slopes").problem
+    K = np.eye(6) + 0.4 * np.cos(np.subtract.outer(np.arange(6), np.arange(6)))
+    terms = tuple(
+        replace(term, relation=DenseRelationship(K)) if term.levels == 6 else term for term in problem.terms
+    )
+    problem, factors = replace(problem, terms=terms), fitted("crossed slopes").factors
+    optimum, codes = optimum_at(problem, factors, reml=True), np.where(table().g == 4, 0, -1)
+    found = deletions(geometry.geometry(optimum), units_of(codes, 1))
+    alone = optimum_at(remaining(problem, codes < 0), factors, reml=True)
+
+    def beta(at, state):
+        return at.prepared.beta + at.prepared.scale * at.prepared.basis @ state
+
+    ours = beta(optimum, optimum.state.beta - found.shift[0])
+    np.testing.assert_allclose(ours, beta(alone, alone.state.beta), atol=1e-9)
+    square = alone.prepared.scale**2 * alone.state.r2
+    assert optimum.prepared.scale**2 * found.r2[0] == pytest.approx(square, rel=1e-9)
+    monkeypatch.setattr(geometry, "MOST_LEVELS", 5)
+    with pytest.raises(FitError) as caught:
+        geometry.geometry(optimum)
+    assert str(caught.value) == (
+        "influence() takes a dense root of the covariance between related levels: 6 here, of at most 5."
+    )

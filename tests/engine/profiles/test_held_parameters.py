@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from lmmkit.engine.profiles.pattern_profiles import HeldPattern, PinnedDeviance
 from lmmkit.engine.profiles.residual_slices import (
     NO_SHARE,
     HeldDeviance,
+    ProfilePoint,
     Surface,
     SurfaceDeviance,
     chart_of,
@@ -188,3 +190,45 @@ def test_ends_of_parameters_and_values_out_of_reach():
     assert np.isnan(outside.value(np.nan, visits.x))
     assert Surface(visits.structure, cor, -1).value(0.3, visits.x) == pytest.approx(np.tanh(0.3))
     assert PLAIN.back(0.3) == 0.3
+
+
+def test_beside_a_pattern_a_variance_is_held_and_an_unstructured_matrix_is_not():
+    """Terms of one factor, and of another."""
+    e = lmm("y ~ x + cs(0 + v | g) + (0 + x | g) + (1 + x | s)", table(), reml=False).estimates
+    about = Profiles(e, 0.95)
+    widths = [len(term.columns) for term in e.problem.terms]
+    single, wide = widths.index(1), widths.index(2)
+    value = e.sigma * float(e.factors[single][0, 0])
+    parameter = about.pattern.natural(single, 0, value, 1.0)
+    point = parameter.find(value, parameter.start)
+    assert point.deviance == pytest.approx(about.least, abs=1e-6)
+    assert parameter.find(value + 0.3, parameter.start).deviance > about.least + 0.01
+    with pytest.raises(FitError) as caught:
+        about.pattern.natural(wide, 0, 1.0, 1.0)
+    assert str(caught.value) == (
+        "The profile of an unstructured covariance matrix beside one with a pattern is not offered: use "
+        "method='wald' or method='bootstrap'."
+    )
+
+
+def test_a_surface_out_of_reach_at_once_is_walked_to_by_way_of_others(monkeypatch):
+    frame = profiles("ar1").beside
+    asked = list[float]()
+
+    def near(self, surface, target, x):
+        asked.append(target)
+        if abs(target - surface.at(x)) > 1.1:
+            raise FitError("far")
+        return ProfilePoint(np.full_like(x, target), target, 0.0)
+
+    monkeypatch.setattr(type(frame), "_on_surface", near)
+    surface = SimpleNamespace(at=lambda x: float(x[0]))
+    assert frame._walked(surface, 4.0, np.zeros(1), 2).deviance == 4.0
+    assert asked == [4.0, 2.0, 1.0, 2.0, 4.0, 3.0, 4.0]
+    asked.clear()
+    with pytest.raises(FitError, match="far"):
+        frame._walked(surface, 5.0, np.zeros(1), 2)
+    asked.clear()
+    with pytest.raises(FitError, match="far"):
+        frame._walked(surface, np.inf, np.zeros(1), 2)
+    assert asked == [np.inf]

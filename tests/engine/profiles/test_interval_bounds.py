@@ -209,3 +209,42 @@ def test_a_search_without_an_end_says_how_many_profiles_it_took(monkeypatch):
     monkeypatch.setattr(interval_bounds, "PROFILE", replace(PROFILE, profiles=1))
     found = search(lambda v: v**4, lambda v: 4 * v**3, 0.0).on_scale(PLAIN)
     assert "No bound was found within 1 profiles; the last was at " in found.trouble
+
+
+def test_an_end_that_is_not_reached_is_no_bound_but_on_the_log_it_is_told():
+    def height(v):
+        if v in (0.0, 1.0):
+            raise FitError("not reached.")
+        return (v - 0.5) ** 2 / 0.01
+
+    found = search(height, lambda v: 200.0 * (v - 0.5), 0.5)
+    assert found.within(0.0, 1.0) == (pytest.approx(0.3), pytest.approx(0.7), "")
+    low, high, trouble = found.within(0.0, np.inf)
+    assert np.isnan(low)
+    assert high == pytest.approx(0.7)
+    assert trouble == "lower bound: not reached."
+
+
+def test_a_value_at_which_numbers_overflow_is_no_bound():
+    line = parabola().line
+    for value in (1e100, -1e100, np.nan):
+        with pytest.raises(FitError) as caught:
+            line.height(value)
+        assert str(caught.value) == (
+            "The profile stays below the level as far as numbers reach: there is no bound."
+        )
+    assert line.height(0.99e100) > 0.0
+
+
+def test_outward_steps_are_bounded_and_those_inside_a_bracket_are_halved():
+    crossing = interval_bounds.Crossing(parabola().line, PLAIN, LEVEL, 3.0, None)
+    most = PROFILE.outward
+    assert crossing._next(3.5, -1.0, 1.0) == pytest.approx(3.5 + 0.5 * min(2.0, most))
+    assert crossing._next(3.5, -1.0, 1e-3) == pytest.approx(3.5 + 0.5 * most)
+    assert crossing._next(3.5, 1.0, 1.0) == 4.0  # the slope points back: as far again
+    assert crossing._next(3.5, 1.0, 0.0) == pytest.approx(3.5 + 0.5 * most)
+    crossing.inside, crossing.outside = 3.5, 4.5
+    assert crossing._next(4.5, 1.0, 2.0) == 4.0
+    assert crossing._next(4.5, 1.0, 1.25) == pytest.approx(3.7)
+    assert crossing._next(4.5, 1.0, 0.5) == 4.0
+    assert crossing._next(4.5, 1.0, 0.0) == 4.0

@@ -108,3 +108,35 @@ def test_only_where_the_deviance_bends_down_by_more_than_rounding_are_there_ways
     moved = [sign * size for size in PROFILE.sizes for sign in (1.0, -1.0)][:count]
     assert sorted(float(way[1]) - 5.0 for way in ways) == pytest.approx(sorted(moved))
     assert all(way[0] == 3.0 for way in ways)
+
+
+@pytest.mark.parametrize(("name", "reml"), [("slopes", True), ("nested", False)])
+def test_gradient_and_slope_on_every_slice_are_those_of_differences(name, reml):
+    """In the coordinates off the least point, and in the value at fixed coordinates at it."""
+    rng = np.random.default_rng(6)
+    for setup, parameter, value in held(name, reml=reml):
+        objective = SliceDeviance(setup, parameter.at(value))
+        x = parameter.start * rng.uniform(0.8, 1.25, len(parameter.start))
+        numeric = [
+            (objective.evaluate(x + h).deviance - objective.evaluate(x - h).deviance) / 2e-5
+            for h in 1e-5 * np.eye(len(x))
+        ]
+        np.testing.assert_allclose(objective.evaluate(x).gradient, numeric, rtol=1e-5, atol=1e-4)
+        step = 1e-5 * parameter.unit
+        near = [least_deviance(setup, parameter.at(value + h), parameter.start) for h in (step, 0.0, -step)]
+        slope = (near[0].deviance - near[2].deviance) / 2e-5
+        assert near[1].slope == pytest.approx(slope, rel=1e-4, abs=1e-5)
+
+
+def test_a_slice_without_residual_variance_is_told():
+    def at(*_):
+        raise FitError("y'Py is not positive")
+
+    criterion = SimpleNamespace(source=SimpleNamespace(count=0), at=at)
+    objective = SliceDeviance(SimpleNamespace(criterion=criterion), Slice([np.ones((1, 1, 1))]))
+    with pytest.raises(FitError) as caught:
+        objective.evaluate(np.ones(1))
+    assert str(caught.value) == (
+        "The residual variance goes to zero on the way: the likelihood has no maximum there."
+    )
+    assert not objective.drifts

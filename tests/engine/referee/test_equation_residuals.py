@@ -79,6 +79,9 @@ def test_effects_of_members_and_of_relatives_solve_their_equations(kind):
     L, b = held.factors[0][0, 0], held.b[0].copy()
     b[3] += 0.02 * L
     K, Z = model.G / L**2, model.Z
+    root = np.abs(how["relation"].half) if kind == "related" else np.eye(LEVELS)
+    rows = np.abs(Z) @ (K if kind == "pedigree" else root @ root.T) @ np.abs(Z).sum(axis=0)
+    assert amplification(held) == pytest.approx(1.0 + L**2 * rows.max())  # the largest row sum of Z K Z'
     score, v = -(L**2) * 0.02 * (Z.T @ Z)[:, 3], 0.02 * np.eye(LEVELS)[3]
     change = np.linalg.solve(K, v) - score if kind == "members" else v - K @ score
     moved = random_part(replace(held, b=(b,))).value
@@ -201,3 +204,29 @@ def test_amplification_goes_by_the_largest_weight_and_the_fullest_level():
     )  # fmt: skip
     fullest, squares = np.bincount(codes).max(), np.array([0.8**2, 9.0 * (0.3**2 + 0.4**2)])
     assert amplification(given) == pytest.approx(1.0 + weights.max() * fullest * squares.sum())
+
+
+@pytest.mark.parametrize("written", [None, Written()])
+def test_thresholds_are_tolerances_and_bounds_of_rounding_term_by_term(claim, written):
+    """g = X'W e is what rounding leaves of it, but no more than it is."""
+    held = replace(claim, written=written)
+    problem, (L,), (b,), sigma, n = held.problem, held.factors, held.b, held.sigma, N
+    w = np.ones(n) if problem.weights is None else problem.weights
+    spread, unit = 1.0 if written is None else 4.0, SAFETY * EPS
+    X = np.column_stack(problem.columns)
+    largest = np.abs(X).max(axis=0)
+    effects = np.abs(b).max(axis=0) @ largest
+    size = np.sqrt(spread * w.max()) * (
+        np.abs(problem.response).max() + np.abs(held.beta) @ largest + effects
+    )
+    each = unit * np.sqrt(n * amplification(held)) * size / sigma
+    assert rounding(held) == pytest.approx(each)
+    norms = np.sqrt(spread * (w @ X**2))
+    se, g = np.sqrt(np.diag(held.unscaled_vcov)), np.abs(X.T @ held.We)
+    collinear = se @ (unit * norms * np.sqrt(spread * (w @ held.e**2)))
+    collinear += np.sqrt(EPS) * se @ np.minimum(g, unit * norms * np.sqrt(n) * size)
+    assert fixed_part(held).threshold - TOLERANCE == pytest.approx(each + collinear / sigma, rel=1e-6)
+    inexact = (np.abs(b) @ np.abs(np.linalg.inv(L)).T).max()
+    assert random_part(held).threshold - TOLERANCE == pytest.approx(each + unit * inexact / sigma, rel=1e-6)
+    slack = unit * size / sigma * (1.0 + effects / sigma)
+    assert residual_part(held).threshold - RATIO == pytest.approx(slack, rel=1e-6)

@@ -9,7 +9,7 @@ import pytest
 from engine.search.test_guards import one_way
 from support.designs import fitted
 
-from lmmkit.engine.replicates.batch_criterion import deviances, evaluate
+from lmmkit.engine.replicates.batch_criterion import deviances, evaluate, fits_at, inverses
 from lmmkit.engine.replicates.batch_newton import BatchNewton, start
 from lmmkit.engine.replicates.batch_sums import share, summed
 from lmmkit.engine.replicates.refit import refit
@@ -161,3 +161,21 @@ def test_where_hardly_anything_is_left_of_a_response_there_is_no_deviance(monkey
         "lmmkit.engine.replicates.batch_criterion.BATCH", replace(BATCH, exact=share * (rest / whole)[3])
     )
     assert np.isfinite(deviances(shared, responses, theta))[3] == known
+
+
+def test_at_given_matrices_the_fit_is_that_at_their_coordinates():
+    problem, Y = drawn("nested and crossed", 9)
+    shared, responses = batch_of(problem, Y, reml=True)
+    theta = np.random.default_rng(3).normal(size=(shared.setup.layout.count, 9))
+    at = evaluate(shared, responses, theta)
+    found = fits_at(shared, responses, shared.setup.layout.roots(theta))
+    for name in ("deviance", "r2", "beta", "Phi"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(at, name))
+
+
+def test_a_matrix_without_an_inverse_takes_none_from_the_others():
+    A = np.array([[2.0, 1.0], [1.0, 3.0]])
+    found = inverses(np.array([A, np.zeros((2, 2)), 2.0 * A]))
+    np.testing.assert_allclose(found[0] @ A, np.eye(2), atol=1e-14)
+    np.testing.assert_allclose(found[2], found[0] / 2.0, rtol=1e-14)
+    assert np.isnan(found[1]).all()

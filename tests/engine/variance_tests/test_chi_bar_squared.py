@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,8 @@ from scipy.stats import chi2
 from support.dense import DenseKenwardRoger
 from support.designs import frame
 
+from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.variance_tests import chi_bar_squared
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
 from lmmkit.engine.variance_tests.covariance_families import embedding, null_covariance, positive, units
@@ -145,3 +149,41 @@ def test_a_family_lies_in_a_wider_one_by_its_columns_and_not_in_one_without_its_
     assert embedding(of("(x | g)"), of("diag(x | g)")) is None
     assert embedding(of("diag(x | g)"), of("(x | g)")) is not None
     assert embedding(of("(1 | h)"), of("(x | g)")) is None
+
+
+def test_a_family_is_found_among_the_matrices_of_other_factors():
+    """Rows of the same covariance: the cells of a crossing are those of a factor with all of its levels."""
+    n = np.arange(24)
+    columns = (np.ones(24), np.tile([0.0, 1.0], 12), np.random.default_rng(2).normal(size=24))
+    columns, y = (*columns, 1.0 - columns[1]), columns[2]
+
+    def of(*terms):
+        return units(Problem(columns, (0,), y, terms))
+
+    def term(codes, *places, tag=""):
+        return Term(0, codes, int(codes.max()) + 1, places, structure_of(tag, len(places)))
+
+    two, six = n % 2, n // 2 % 6
+    cells = term(two + 2 * six, 0)
+    crossed = of(term(six, 0), term(two, 0), cells)
+    np.testing.assert_allclose(embedding(of(cells), crossed)[:, 0], [0.0, 0.0, 1.0], atol=1e-12)
+    # the halves of every level of `six`, told apart by the second column: cells as a diagonal family
+    halves = of(Term(0, six, 6, (1, 3), structure_of("diag", 2)))
+    found = embedding(of(cells), halves)
+    np.testing.assert_allclose(found[:, 0], [1.0, 1.0], rtol=1e-12)
+    assert embedding(of(term(two, 0)), halves) is None
+    assert embedding(of(cells, term(six, 0)), halves) is None
+
+
+def test_a_column_is_a_combination_of_others_in_their_own_units():
+    problem = build_design("y ~ x + (x | g)", pd.DataFrame(frame())).problem
+    x = next(c for c in problem.columns if np.ptp(c))
+    moved = replace(problem, columns=(*problem.columns, 1e6 * x - 3.0))
+    one = replace(problem.terms[0], columns=(len(problem.columns),), structure=structure_of("", 1))
+    C = embedding(units(replace(moved, terms=(one,))), units(moved))
+    T = units(moved).combined(C @ [2.0])[0]
+    places = [problem.columns[c] is x for c in problem.terms[0].columns]
+    direction = np.where(places, 1e6, -3.0)
+    np.testing.assert_allclose(T, 2.0 * np.outer(direction, direction), rtol=1e-8)
+    apart = replace(moved, columns=(*problem.columns, x + 1e-6 * np.cos(np.arange(160.0))))
+    assert embedding(units(replace(apart, terms=(one,))), units(apart)) is None

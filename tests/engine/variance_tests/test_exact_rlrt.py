@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ from scipy.stats import f as f_distribution
 from support.designs import fitted
 
 import lmmkit
+from lmmkit.engine.relations.relationship import DenseRelationship
 from lmmkit.engine.replicates.refit import refit
+from lmmkit.engine.variance_tests import exact_rlrt as module
 from lmmkit.engine.variance_tests.exact_rlrt import Spectrum, balanced_tail, draws, spectrum
 from lmmkit.errors import FitError
 
@@ -105,6 +108,43 @@ def test_draws_depend_on_the_seed_alone():
     assert np.array_equal(long[:300], short)
 
 
-def test_several_columns_are_refused():
-    with pytest.raises(FitError, match="2 columns"):
+def test_several_columns_and_too_many_levels_are_refused(monkeypatch):
+    with pytest.raises(FitError) as caught:
         fitted("slopes").rlrt()
+    assert str(caught.value) == (
+        "The term has 2 columns, and the exact test is for one variance alone: use a bootstrap test."
+    )
+    problem = fitted("one factor").estimates.problem
+    monkeypatch.setattr(module, "MOST", 12)
+    assert spectrum(problem, 0).counts.sum() == 11  # 12 levels, with the mean in X
+    monkeypatch.setattr(module, "MOST", 11)
+    with pytest.raises(FitError) as caught:
+        spectrum(problem, 0)
+    assert str(caught.value) == (
+        "The exact test takes the eigenvalues of a 12 x 12 matrix; it is offered up to 11 levels. Use a "
+        "bootstrap test."
+    )
+
+
+@pytest.mark.parametrize("kind", ["members", "relation"])
+def test_spectrum_of_memberships_and_of_related_levels_is_that_of_their_covariance(kind):
+    """The positive eigenvalues of Z K Z' without the fixed effects."""
+    problem = lmmkit.lmm("y ~ x + (1 | g)", unbalanced(), weights="w").estimates.problem
+    r, term, n = np.random.default_rng(3), problem.terms[0], len(problem.response)
+    Z, K = np.eye(7)[term.codes], np.eye(7)
+    if kind == "members":
+        other, share = r.integers(0, 7, n), r.uniform(0.2, 0.8, n)
+        term = replace(term, members=((term.codes, 1.0 - share), (other, share)))
+        Z = (1.0 - share)[:, None] * Z + share[:, None] * np.eye(7)[other]
+    else:
+        K = np.cov(r.normal(size=(7, 20)))
+        term = replace(term, relation=DenseRelationship(K))
+    root = np.sqrt(problem.weights)[:, None]
+    X = root * problem.X(range(2))
+    M = np.eye(n) - X @ np.linalg.pinv(X)
+    expected = np.linalg.eigvalsh(M @ (root * Z) @ K @ (root * Z).T @ M)
+    found = spectrum(replace(problem, terms=(term,)), 0)
+    assert found.nu == n - 2
+    wanted = expected[-int(found.counts.sum()) :]
+    assert expected[-len(wanted) - 1] < 1e-9 < wanted[0]
+    np.testing.assert_allclose(np.repeat(found.mu, found.counts.astype(int)), wanted, rtol=1e-7)

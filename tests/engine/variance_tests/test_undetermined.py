@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from lmmkit.engine.covariance.residual_structure import one_correlation
+from lmmkit.engine.covariance.row_structure import RowStructure, VarianceFunction
 from lmmkit.engine.covariance.structure_tags import structure_of
-from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.problem import Problem, Residual, RowResidual, Term
+from lmmkit.engine.relations.relationship import DenseRelationship
 from lmmkit.engine.variance_tests import undetermined as module
 from lmmkit.engine.variance_tests.undetermined import undetermined
 
@@ -72,3 +75,49 @@ def test_nearly_equal_columns_are_told_apart_down_to_rounding(apart, found):
     columns = (np.ones(20), x, x + apart * rng.normal(size=20))
     terms = tuple(Term(0, codes, 5, (i,), structure_of("", 1)) for i in (1, 2))
     assert len(undetermined(Problem(columns, (0,), np.zeros(20), terms))) == found
+
+
+def balanced(*terms, residual=None):
+    """Six subjects at four visits."""
+    return Problem((np.ones(24),), (0,), np.zeros(24), terms, residual=residual)
+
+
+SUBJECTS, VISITS = np.repeat(np.arange(6), 4), np.tile(np.arange(4), 6)
+INTERCEPT = Term(0, SUBJECTS, 6, (0,), structure_of("", 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"), [("cs", [[0, 1]]), ("un", [[0, 1]]), ("ar1", []), ("toep", [[0, 1]])]
+)
+def test_a_random_intercept_is_no_parameter_beside_visits_that_hold_it(kind, found):
+    structure = one_correlation(kind, range(4), ["a", "b", "c", "d"], heterogeneous=kind == "un")
+    problem = balanced(INTERCEPT, residual=Residual(structure, VISITS, SUBJECTS))
+    assert [sorted(each) for each in undetermined(problem)] == found
+    assert undetermined(balanced(residual=problem.residual)) == []
+
+
+def test_a_variance_function_that_is_constant_within_the_levels_of_rows_is_told_apart():
+    """Rows of their own: a random effect of each row is the residual, in whatever unit of the arms."""
+    arms = (SUBJECTS % 2).astype(float)
+    residual = RowResidual(
+        RowStructure(VarianceFunction("ident", ("ratio",)), None), np.arange(24), covariate=arms
+    )
+    assert undetermined(balanced(INTERCEPT, residual=residual)) == []
+    rows = Term(1, np.arange(24), 24, (0,), structure_of("", 1))
+    assert [sorted(each) for each in undetermined(balanced(INTERCEPT, rows, residual=residual))] == [[1, 2]]
+
+
+def test_related_levels_and_memberships_are_what_their_matrices_are():
+    related = Term(0, SUBJECTS, 6, (0,), structure_of("", 1), relation=DenseRelationship(2.0 * np.eye(6)))
+    assert [sorted(each) for each in undetermined(balanced(INTERCEPT, related))] == [[0, 1]]
+    K = 0.7 * np.eye(6) + 0.3 * np.kron(np.eye(3), np.ones((2, 2)))
+    related = Term(0, SUBJECTS, 6, (0,), structure_of("", 1), relation=DenseRelationship(K))
+    pairs = Term(1, SUBJECTS // 2, 3, (0,), structure_of("", 1))
+    assert undetermined(balanced(INTERCEPT, related)) == []
+    assert [sorted(each) for each in undetermined(balanced(INTERCEPT, related, pairs))] == [[0, 1, 2]]
+    members = ((SUBJECTS, np.full(24, 0.5)), ((SUBJECTS + 1) % 6, np.full(24, 0.5)))
+    shared = Term(2, SUBJECTS, 6, (0,), structure_of("", 1), members)
+    assert undetermined(balanced(INTERCEPT, shared)) == []
+    both = Term(2, SUBJECTS, 6, (0,), structure_of("", 1), (members[0], members[0]))
+    assert [sorted(each) for each in undetermined(balanced(INTERCEPT, both))] == [[0, 1]]
+    assert undetermined(Problem((np.ones(24),), (), np.zeros(24), (INTERCEPT,))) == []

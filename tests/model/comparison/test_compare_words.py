@@ -1,8 +1,10 @@
 # ruff: noqa: E501  (a sentence stands as it is printed)
-"""Notes and distributions of a comparison: how two models lie to each other on the left, what is said on the right."""
+"""Notes and distributions of a comparison: how two models lie to each other on the left, what is said on "
+"the right."""
 
 from __future__ import annotations
 
+from inspect import signature
 from types import SimpleNamespace
 
 import numpy as np
@@ -191,7 +193,8 @@ def test_where_two_models_are_one(random, apart, said):
             3,
             [],
             False,
-            "`b` is not a special case of `c`, nor is any smaller model here: without a test; compare them by aic, aicc or bic",
+            "`b` is not a special case of `c`, nor is any smaller model here: without a test; compare them "
+            "by aic, aicc or bic",
         ),
         (3, [0], False, "against `a`; N"),
         (3, [1], False, "N"),
@@ -335,3 +338,28 @@ def test_beside_a_residual_structure_one_variance_is_tested(monkeypatch, cones, 
     monkeypatch.setattr(nesting, "residual_step", lambda *_: SimpleNamespace(same=True))
     monkeypatch.setattr(nesting, "random_nesting", lambda *_: Nesting(np.empty((0, 0)), None, cones))
     assert nesting.covariance_nesting(problem, problem).unfit == unfit
+
+
+def test_a_comparison_and_its_bootstrap_take_as_many_replicates():
+    asked = [signature(f).parameters["n"].default for f in (bootstrap_lrt.bootstrap_test, module.compare)]
+    assert asked == [1000, 1000]
+
+
+@pytest.mark.parametrize(
+    ("failed", "fits", "more"),
+    [
+        (0, {}, ""),
+        (1200, {}, "; 1,200 of 2,000 replicates could not be fitted"),
+        (0, {"small": model(deviance=13.0, converged=False)}, "; a fit has not converged"),
+        (0, {"large": model(npar=5, converged=False)}, "; a fit has not converged"),
+    ],
+)
+def test_a_bootstrap_says_how_many_replicates_there_were(monkeypatch, failed, fits, more):
+    found = SimpleNamespace(
+        statistic=3.0, p=0.25, p_error=0.0123, failed=failed, draws=2000 - failed, method="bootstrap, ML"
+    )
+    monkeypatch.setattr(module, "bootstrap_test", lambda *_, **__: found)
+    made = _test(step(**fits), How("bootstrap", 2000, 1, 1))
+    assert (made["stat"], made["df"], made["p"]) == (3.0, 1.0, 0.25)
+    assert made["note"] == f"Monte Carlo standard error of p 0.012{more}"
+    assert made["reference"] == f"bootstrap, ML, {2000 - failed:,} replicates"

@@ -1,12 +1,14 @@
 """Group means beside predictors."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from support import repeated
 
 import lmmkit
-from lmmkit.model.diagnostics.between_within import BetweenWithin, group_means
+from lmmkit.model.diagnostics.between_within import BetweenWithin, _means, _remedy, _why, group_means
 
 
 def rows(between, *, seed=1, groups=30, each=10):
@@ -86,3 +88,61 @@ def test_subjects_of_a_residual_structure_are_groups():
 def test_means_of_groups():
     values, codes = np.array([[1.0], [3.0], [5.0]]), np.array([1, 1, 0])
     np.testing.assert_allclose(group_means(values, codes, 2)[:, 0], [2.0, 2.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "why"),
+    [
+        ([], "the fixed part has no predictor"),
+        (["within", "within"], "its levels have the same means of every predictor"),
+        (["between", "between"], "no predictor varies within its levels"),
+        (["few", "within"], "it has too few levels"),
+        (["within", "between"], "no predictor varies both between and within its levels"),
+    ],
+)
+def test_why_no_means_are_tried_is_told(kinds, why):
+    assert _why(kinds) == why
+
+
+DAYS = np.tile([0.0, 1.0, 2.0], 6)
+
+
+@pytest.mark.parametrize(
+    ("values", "codes", "kind"),
+    [
+        (np.repeat(np.arange(6.0), 3), np.repeat(np.arange(6), 3), "between"),
+        (DAYS, np.repeat(np.arange(6), 3), "within"),
+        (DAYS[1:], np.repeat(np.arange(6), 3)[1:], "gaps"),
+        (np.r_[DAYS[1:], 0.5], np.r_[np.repeat(np.arange(6), 3)[1:], 0], ""),  # no group has all four
+        (np.r_[DAYS[1:], 2.0], np.r_[np.repeat(np.arange(6), 3)[1:], 5], ""),  # one value twice
+        (np.arange(18.0) ** 2, np.repeat(np.arange(5), [4, 4, 4, 3, 3]), ""),
+        (np.arange(12.0) ** 2, np.repeat(np.arange(4), 3), "few"),
+    ],
+)
+def test_means_are_tried_of_what_varies_between_and_within_enough_levels(values, codes, kind):
+    grouping = SimpleNamespace(codes=codes, size=int(codes.max()) + 1)
+    found, means = _means(values[:, None], grouping)
+    assert found == kind
+    np.testing.assert_allclose(means[:, 0], pd.Series(values).groupby(codes).transform("mean"))
+
+
+SHARES = "add the share of each level of f in the levels of g to the data and the fixed part"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "group", "advice"),
+    [
+        (
+            "factor",
+            "f",
+            "g",
+            "add the share of each level of f in the levels of g to the data and the fixed part",
+        ),
+        ("number", "log(x)", "g", "add the means of log(x) over g to the fixed part"),
+        ("number", "x", "g:h", "add the means of x over g:h to the fixed part"),
+        ("number", "x", "g", "derive `x_mean: group_mean(x, g)` and add `x_mean` to the fixed part"),
+    ],
+)
+def test_advice_is_what_a_formula_can_have(kind, name, group, advice):
+    design = SimpleNamespace(composition={name: [SimpleNamespace(kind=kind)]})
+    assert _remedy(design, name, group) == advice

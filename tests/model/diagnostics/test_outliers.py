@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy.stats import chi2
 from support.checks import fitted, looked_at
 
 from lmmkit.model.diagnostics.check_result import counted, number, too_few
-from lmmkit.model.diagnostics.outliers import groups_apart, subjects_apart
+from lmmkit.model.diagnostics.outliers import (
+    _told,
+    group_p,
+    grouped_squares,
+    groups_apart,
+    holm,
+    leave_out,
+    subjects_apart,
+)
 from lmmkit.model.diagnostics.replicated import SizeRules, replicate_data
 
 
@@ -50,3 +60,31 @@ def test_too_few_is_said_with_the_number_that_is_needed(count, which, words):
 )
 def test_a_number_that_is_rounded_to_zero_has_no_sign(value, decimals, text):
     assert str(number(value, decimals)) == text
+
+
+def test_p_values_are_adjusted_step_by_step_for_those_that_are_left():
+    found = holm(np.array([0.01, np.nan, 0.04, 0.015, 0.9]))
+    np.testing.assert_allclose(found, [0.04, np.nan, 0.08, 0.045, 0.9])
+    assert holm(np.array([0.4, 0.4])).tolist() == [0.8, 0.8]
+    assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
+
+
+def test_a_level_is_held_against_the_scale_of_the_others():
+    square = np.array([4.0, 6.0, 2.0, 36.0])
+    np.testing.assert_allclose(leave_out(square, 2), [44 / 6, 42 / 6, 46 / 6, 12 / 6])
+    p = chi2(2).sf(square / leave_out(square, 2))
+    np.testing.assert_allclose(group_p(square, 2), holm(p))
+
+
+def test_squares_are_summed_by_group_and_a_group_without_rows_has_none():
+    values, codes = np.array([[1.0, 0.0], [2.0, 3.0], [3.0, 1.0]]), np.array([2, 0, 2])
+    expected = [[4.0, 9.0], [np.nan, np.nan], [10.0, 1.0], [np.nan, np.nan]]
+    np.testing.assert_array_equal(grouped_squares(values, codes, 4), expected)
+
+
+@pytest.mark.parametrize(
+    ("group", "value", "told"),
+    [("Subject", "332", "Subject 332"), ("field", "Field 9", "Field 9"), ("g", "g01", "g g01")],
+)
+def test_a_level_is_told_with_its_group_unless_it_names_it(group, value, told):
+    assert _told(group, value) == told

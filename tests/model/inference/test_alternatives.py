@@ -52,3 +52,32 @@ def test_one_tail_is_taken_with_a_side_or_a_margin(tail, delta, one):
 def test_what_is_no_alternative_is_refused(side, delta, message):
     with pytest.raises(FitError, match=message):
         alternative(side, delta)
+
+
+@pytest.mark.parametrize(
+    ("side", "tail"),
+    [
+        ("two-sided", 0),
+        ("both", 0),
+        ("equivalence", 0),
+        ("less", -1),
+        ("left", -1),
+        ("<", -1),
+        ("nonsuperiority", -1),
+        ("greater", 1),
+        ("right", 1),
+        (">", 1),
+        ("noninferiority", 1),
+        ("superiority", 1),
+    ],
+)
+def test_each_side_has_its_tail_and_three_need_a_margin(side, tail):
+    assert alternative(side, 0.5) == Alternative(tail, 0.5)
+    if side in ("equivalence", "noninferiority", "nonsuperiority"):
+        with pytest.raises(FitError) as caught:
+            alternative(side, 0)
+        assert str(caught.value) == (
+            f"side={side!r} needs a margin: give delta, a number above 0 in the unit of the estimate."
+        )
+    else:
+        assert alternative(side, 0) == Alternative(tail, 0.0)

@@ -163,3 +163,26 @@ def test_a_single_test_is_not_adjusted():
 def test_what_is_not_offered_is_refused(adjust, against, words):
     with pytest.raises(lmmkit.FitError, match=words):
         check_adjust(adjust, against)
+
+
+@pytest.mark.parametrize(
+    ("against", "adjust", "said"),
+    [
+        (Alternative(1), "tukey", "one-sided tests: use mvt, sidak, bonferroni, holm or none."),
+        (Alternative(-1), "scheffe", "one-sided tests: use mvt, sidak, bonferroni, holm or none."),
+        (Alternative(0, 1.0), "tukey", "equivalence tests: use sidak, bonferroni, holm or none."),
+        (Alternative(0, 1.0), "mvt", "equivalence tests: use sidak, bonferroni, holm or none."),
+        (Alternative(1, 1.0), "mvt", None),
+        (Alternative(-1), "mvt", None),
+        (Alternative(0, 1.0), "sidak", None),
+        (Alternative(), "tukey", None),
+        (Alternative(), "scheffe", None),
+    ],
+)
+def test_adjustments_of_two_sided_tests_are_refused_for_others(against, adjust, said):
+    if said is None:
+        assert check_adjust(adjust, against) == adjust
+        return
+    with pytest.raises(lmmkit.FitError) as caught:
+        check_adjust(adjust, against)
+    assert str(caught.value) == f"adjust={adjust!r} is for two-sided tests, and these are {said}"

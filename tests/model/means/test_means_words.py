@@ -10,9 +10,16 @@ import pandas as pd
 import pytest
 
 from lmmkit import FitError
+from lmmkit.model.design.design import build_design
 from lmmkit.model.formula.formula import parse_formula
-from lmmkit.model.means import averages
-from lmmkit.model.means.contrast_families import named_contrasts
+from lmmkit.model.means import averages, reference_grid
+from lmmkit.model.means.comparison_display import comparison_arrows
+from lmmkit.model.means.contrast_families import (
+    FAMILIES,
+    given_contrasts,
+    interaction_contrasts,
+    named_contrasts,
+)
 from lmmkit.model.means.marginal_means import Family
 from lmmkit.model.means.reference_grid import REDUCTIONS
 from lmmkit.model.means.response_scale import ResponseScale, response_scale
@@ -182,3 +189,106 @@ def test_several_controls_are_told_as_their_average():
     found = named_contrasts("trt.vs.ctrl", list("abc"), ["c", "a"], "/")
     assert found.labels == [("b / avg(c,a)",)]
     assert found.C.tolist() == [[-0.5, 1.0, -0.5]]
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({}, "contrast() was given no combination: one or more are expected."),
+        ([1, "a", 0], "contrast `contrast`: 3 numbers are expected, one for each mean, not [1, 'a', 0]."),
+        ({"up": 5}, "contrast `up`: 3 numbers are expected, one for each mean, not 5."),
+        ({"up": [1, -1]}, "contrast `up` has 2 weights for 3 means: give one for each."),
+        ([0, 0, 0], "contrast `contrast` needs finite weights that are not all zero."),
+        ([1, -1, np.inf], "contrast `contrast` needs finite weights that are not all zero."),
+    ],
+)
+def test_numbers_that_are_no_contrast_are_refused(weights, said):
+    with pytest.raises(FitError) as caught:
+        given_contrasts(weights, list("abc"))
+    assert str(caught.value) == said
+
+
+def test_numbers_that_are_contrasts_have_their_labels():
+    found = given_contrasts({"up": [-1, 0, 1], "mean": (0.5, 0.5, 0)}, list("abc"))
+    assert found.labels == [("up",), ("mean",)]
+    assert found.C.tolist() == [[-1, 0, 1], [0.5, 0.5, 0]]
+
+
+def test_products_of_families_vary_with_their_last_factor_fastest():
+    found = interaction_contrasts(["consec", "pairwise"], {"f": list("ab"), "h": list("uvw")}, "/")
+    assert found.names == ("f_consec", "h_pairwise")
+    assert found.labels == [("b / a", "u / v"), ("b / a", "u / w"), ("b / a", "v / w")]
+    assert found.C.tolist() == [[-1, 1, 0, 1, -1, 0], [-1, 0, 1, 1, 0, -1], [0, -1, 1, 0, 1, -1]]
+
+
+@pytest.mark.parametrize(("count", "last"), [(6, "degree 5"), (7, "degree 6"), (9, "degree 6")])
+def test_polynomials_go_to_the_sixth_degree(count, last):
+    labels = [label for (label,) in named_contrasts("poly", list("abcdefghi"[:count])).labels]
+    assert labels == ["linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6"][: len(labels)]
+    assert labels[-1] == last
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_contrasts_need_two_means(method):
+    assert len(named_contrasts(method, list("ab")).C) > 0
+    if method == "identity":
+        assert named_contrasts(method, ["a"]).C.tolist() == [[1.0]]
+        return
+    with pytest.raises(FitError, match=r"^Contrasts need two means or more; this table has one per group"):
+        named_contrasts(method, ["a"])
+
+
+def grid_design():
+    table = pd.DataFrame(
+        {"f": list("abc") * 8, "x": np.arange(24.0), "b": np.arange(24) % 2, "g": np.arange(24) // 4}
+    )
+    return build_design("y ~ f * x + b + (1 | g)", table.assign(y=np.sin(table["x"])))
+
+
+def test_a_grid_has_levels_means_and_both_of_two_values(monkeypatch):
+    found = reference_grid.reference_grid(grid_design())
+    assert [(axis.name, axis.values, axis.factor) for axis in found.axes] == [
+        ("f", ("a", "b", "c"), True), ("x", (11.5,), False), ("b", (0, 1), False),
+    ]  # fmt: skip
+    assert found.shape == (3, 1, 2)
+    assert found.frame["b"].tolist() == [0, 1] * 3
+    assert found.moved("x", 0.5).axes[1].values == (12.0,)
+    monkeypatch.setattr(reference_grid, "LARGEST", 6)
+    assert reference_grid.reference_grid(grid_design()).shape == (3, 1, 2)
+    monkeypatch.setattr(reference_grid, "LARGEST", 5)
+    with pytest.raises(FitError) as caught:
+        reference_grid.reference_grid(grid_design())
+    assert str(caught.value) == (
+        "The reference grid would have 6 points, more than 5: give values for some variables in `at`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"at": [1.0]}, "at: values by name of variable are expected, such as {'x': [0, 1]}, not list."),
+        ({"at": {"x": []}}, "at: no value is given for `x`; give one or more, or leave it out."),
+        ({"at": {"x": [1, 2, 1]}}, "at: `x` has the value 1 2 times: give it once."),
+        ({"at": {"xx": [1]}}, "`xx` is no variable of the fixed part; its variables: f, x, b; did you mean `x`?"),
+        ({"cov_reduce": "mode"}, "cov_reduce='mode' is not known: choose one of 'mean', 'median', 'range', 'meanint', 'unique', or give a function of the column."),
+        ({"cov_reduce": {"z": "mean"}}, "cov_reduce: `z` is no variable of the fixed part."),
+        ({"cov_reduce": lambda _: [[1.0], [2.0]]}, "cov_reduce gives [[1.0], [2.0]] for `x`: a finite number is expected, or several."),
+    ],
+)  # fmt: skip
+def test_a_grid_that_cannot_be_made_is_refused(options, said):
+    with pytest.raises(FitError) as caught:
+        reference_grid.reference_grid(grid_design(), **options)
+    assert str(caught.value) == said
+
+
+def test_arrows_add_up_to_the_critical_difference():
+    """Of two means one pair: its arrows meet where the difference is the critical one."""
+    for gap, meet in ((1.9, True), (2.1, False)):
+        made = comparison_arrows(np.array([0.0, gap]), np.array([2.0]))
+        assert made.right[0] == pytest.approx(1.0, abs=0.01)
+        assert made.left[1] == pytest.approx(gap - 1.0, abs=0.01)
+        assert np.isnan([made.left[0], made.right[1]]).all()
+        assert (made.right[0] >= made.left[1]) == meet
+        assert made.wrong == []
+    none = comparison_arrows(np.array([0.0, np.nan]), np.array([2.0]))
+    assert np.isnan([*none.left, *none.right]).all()

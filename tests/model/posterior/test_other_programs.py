@@ -45,6 +45,9 @@ def test_bambi_draws_a_quarter_in_each_of_four_chains_of_levels_in_order():
     ]:
         assert part in made
     assert "draws=1," in text(to_bambi, FIRST, draws=3)
+    slope = text(to_bambi, "y ~ f + (0 + x | g)")  # a number that the fixed part has not
+    assert "model = bmb.Model('y ~ 1 + f + (0 + x | g)', data," in slope
+    assert "'x|g': bmb.Prior(\"Normal\", mu=0, sigma=" in slope
 
 
 def test_a_reference_that_is_not_the_first_level_is_written_first():

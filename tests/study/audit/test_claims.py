@@ -786,6 +786,47 @@ def test_an_optimum_without_a_likelihood_is_no_answer(estimates, monkeypatch):
         assert ask_statsmodels(estimates).note == "it found no finite likelihood"
 
 
+@pytest.mark.parametrize("kind", [ValueError, ArithmeticError, np.linalg.LinAlgError, IndexError])
+def test_a_package_that_failed_says_why(estimates, monkeypatch, kind):
+    def failed(_):
+        raise kind("no step")
+
+    monkeypatch.setattr(second_opinion, "_mixed_lm", failed)
+    opinion = ask_statsmodels(estimates)
+    assert (opinion.package, opinion.note, opinion.deviance) == (
+        "statsmodels MixedLM",
+        "it failed: no step",
+        None,
+    )
+
+
+@pytest.mark.parametrize("kind", [RunError, np.linalg.LinAlgError, ValueError])
+def test_a_fit_that_cannot_be_recomputed_is_the_one_finding(estimates, monkeypatch, kind):
+    def failed(*_, **__):
+        raise kind("no inverse")
+
+    monkeypatch.setattr(second_opinion, "claimed_estimates", lambda *_: estimates)
+    monkeypatch.setattr(second_opinion, "certify", failed)
+    (found,) = second_opinion.second_opinions(SimpleNamespace())
+    assert (found.what, found.verdict, found.found, found.expected) == (
+        "certificate", DIFFERS, "no inverse", "a fit that can be recomputed",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind", [KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, DataError]
+)
+def test_a_fit_and_its_data_that_do_not_fit_each_other_are_refused(tmp_path, monkeypatch, kind):
+    def failed(*_):
+        raise kind("torn")
+
+    run = made_run(tmp_path, {"fit.json": '{"design": {}}'})
+    monkeypatch.setattr(second_opinion, "design_from_dict", failed)
+    with pytest.raises(RunError) as raised:
+        second_opinion.claimed_estimates(run, SLEEP)
+    assert str(raised.value) == f"fit.json and data.parquet do not make a fit together: {kind('torn')}"
+
+
 @pytest.mark.parametrize("reml", [True, False])
 def test_statsmodels_reaches_the_same_optimum(reml):
     for formula in ("Reaction ~ Days + (Days | Subject)", "Reaction ~ Days + (Days || Subject)"):

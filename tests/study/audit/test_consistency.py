@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from support.projects import copied, edit, repair
 
+from lmmkit.errors import DataError
 from lmmkit.study.audit.consistency import UNBOUND, _asked, check_consistency
 from lmmkit.study.audit.integrity import RunFolder, open_run
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, UNCHECKED, UNTRUSTED
@@ -253,6 +254,21 @@ def test_three_faults_are_named_and_the_rest_is_counted(tmp_path):
         DIFFERS,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [DataError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError],
+)
+def test_whatever_stands_in_the_way_of_an_answer_is_a_fault(tmp_path, kind):
+    def question(run):
+        raise kind("torn")
+
+    found = _asked("x", RunFolder(tmp_path, Manifest("s", "k")), question)
+    assert (found.part, found.what, found.verdict, found.expected) == (
+        "consistency", "x", DIFFERS, "the rest of the run",
+    )  # fmt: skip
+    assert found.found == f"it cannot be read: {kind('torn')}"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lmmkit.errors import DataError
 from lmmkit.study.audit import reading
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, UNCHECKED
@@ -306,3 +307,17 @@ def test_files_that_others_are_asked_about(tmp_path):
 )
 def test_the_number_in_a_cell(cell, settings, number):
     np.testing.assert_equal(reading._number(cell, {"decimal": ".", **settings}), number)
+
+
+@pytest.mark.parametrize("kind", [DataError, OSError, ValueError, TypeError, LookupError])
+def test_a_reader_that_stumbles_is_told_with_its_reason(tmp_path, monkeypatch, kind):
+    run, path = prepared(tmp_path, PLAIN)
+
+    def torn(*_):
+        raise kind("torn\n  in two")
+
+    monkeypatch.setattr(reading, "as_prepared", torn)
+    found = told(run, path)["pandas"]
+    assert (found.frame, found.finding.verdict, found.finding.part) == (None, UNCHECKED, "reading")
+    said = "torn in two" if kind is not DataError else r"torn\n in two"
+    assert found.finding.found == f"not read: {said}"

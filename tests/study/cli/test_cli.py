@@ -36,6 +36,7 @@ def studies(project):
         ("run params/wrong.yaml", "wrong.yaml:8:1: modell: unknown key - did you mean model?"),
         ("run params/tagged.yaml", "tagged.yaml:2:8: title: a tag"),
         ("run params/outside.yaml", "--allow-outside"),
+        ("check params/outside.yaml", "--allow-outside"),
         ("run params/pinned.yaml", "the data have changed"),
         ("run params/gone.yaml", "data.source data/gone.csv does not exist"),
         ("check params/column.yaml", "there is no column `z`"),
@@ -62,6 +63,12 @@ def test_an_unwritable_reports_folder_is_refused(studies, lmmkit):
 def test_check_tells_rows_and_key(project):
     done = invoke("check", "params/tiny.yaml")
     assert (done.exit_code, "20 of 20 rows kept" in done.output) == (0, True)
+
+
+def test_check_reads_data_outside_with_leave(studies):
+    (studies / "tiny.csv").write_text(DATA)
+    done = invoke("check", "params/outside.yaml", "--allow-outside")
+    assert (done.exit_code, "20 of 20 rows kept" in done.output) == (0, True), done.output
 
 
 def test_a_new_study_is_good_and_is_not_overwritten(project):

@@ -285,6 +285,58 @@ def test_a_sweep_is_given_to_the_cluster_that_is_named_with_its_certificates(pro
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("options", "planned", "made"),
+    [
+        ((), (0, False, False), (False, False)),
+        (("--inference", "5", "--yes"), (5, True, False), (False, False)),
+        (("--allow-outside", "--cold"), (0, False, True), (True, True)),
+    ],
+)
+def test_a_sweep_is_planned_and_made_as_its_options_say(project, monkeypatch, options, planned, made):
+    asked, done = [], []
+    plan = SimpleNamespace(cells=[1], file=SimpleNamespace(base=Path("params/x.yaml")), base=None)
+
+    def plan_sweep(file, *, replicates, yes, allow_outside):
+        asked.append((file, replicates, yes, allow_outside))
+        return plan
+
+    def make_sweep(planned, start, options, workers):
+        done.append((options.cold, options.allow_outside, options.reports, workers))
+        return Path("there"), 0
+
+    monkeypatch.setattr("lmmkit.study.sweeps.cells.plan_sweep", plan_sweep)
+    monkeypatch.setattr("lmmkit.study.sweeps.make_sweep.make_sweep", make_sweep)
+    assert invoke("sweep", "params/x.sweep.yaml", "--workers", "3", *options).exit_code == 0
+    assert asked == [(Path("params/x.sweep.yaml"), *planned)]
+    assert done == [(*made, project / "reports", 3)]
+
+
+def test_a_dry_sweep_lists_its_cells_and_makes_none(project, monkeypatch):
+    plan = SimpleNamespace(cells=[1], file=SimpleNamespace(base=Path("params/x.yaml")), base=None)
+    monkeypatch.setattr("lmmkit.study.sweeps.cells.plan_sweep", lambda *_, **__: plan)
+    monkeypatch.setattr("lmmkit.study.sweeps.cells.listing", lambda planned, place: ["one", str(place)])
+    monkeypatch.setattr("lmmkit.study.sweeps.make_sweep.make_sweep", lambda *_: pytest.fail("it is dry"))
+    done = invoke("sweep", "params/x.sweep.yaml", "--dry-run")
+    assert (done.exit_code, done.stdout) == (0, f"one\n{project / 'reports'}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [((), (False, False)), (("--cold",), (True, False)), (("--allow-outside",), (False, True))],
+)
+def test_kernels_of_a_run_are_warm_and_data_inside_unless_it_is_said(run, monkeypatch, options, asked):
+    found = []
+
+    def serving(*, cold, allow_outside):
+        found.append((cold, allow_outside))
+        return nullcontext()
+
+    monkeypatch.setattr("lmmkit.study.kernels.fork_client.serving", serving)
+    run(*options)
+    assert found == [asked]
+
+
 def test_trust_lists_what_it_trusts_and_takes_it_back(project):
     books = own_notebooks(project / "notebooks")
     for options, done in ((("--revoke",), "not trusted any more"), ((), "trusted")):

@@ -154,7 +154,19 @@ def test_the_table_is_read_back_as_it_was(load, tmp_path):
     assert (again.index.tolist(), again["g"].cat.categories.tolist()) == ([0, 2], ["c", "z", "b"])
     orders = {facts["column"]: (facts["levels"], facts["order"]) for facts in schema["columns"]}
     assert orders == {"y": (2, None), "g": (2, ["c", "z", "b"]), "n": (None, None)}
-    assert (schema["rows_read"], schema["rows_kept"]) == (4, 2)
+    assert {key: value for key, value in schema.items() if key != "columns"} == {
+        "source": "d.csv",
+        "sha256": table.sha256,
+        "rows_read": 4,
+        "rows_kept": 2,
+        "lines": {"header": 1, "rows kept": 2, "rows dropped": 2},
+        "codes": [{"column": "y", "code": "(empty)", "cells": 1}],
+        "notices": [],
+    }
+    assert list(schema["columns"][0]) == [
+        *("column", "type", "unit", "declared", "missing", "levels", "low", "high", "why", "label", "labels"),
+        "order",
+    ]
     with pytest.raises(RunError, match=r"cannot be read: .*; run step 01_data_prep again"):
         read_frame(tmp_path / "none.parquet", schema)
     whole = with_gaps(table.frame, table.incomplete)

@@ -1,13 +1,14 @@
 """A sheet of a workbook: where its table stands, and what its cells are."""
 
 import datetime
+import zipfile
 
 import numpy as np
 import pytest
 
 from lmmkit.errors import DataError
 from lmmkit.study.data.sheet_file import read_sheet, sheet_names, sheet_rows
-from lmmkit.study.files.schema import Data
+from lmmkit.study.files.schema import Data, Limits
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -123,3 +124,30 @@ def test_the_first_fault_of_a_column_is_told_with_its_row(book, first, second, p
     table = read(book(["y", "g"], [1, "a"], [2, first], [3, second]))
     assert table.columns["g"].faults == (f"g: {place} holds {fault}",)
     assert table.columns["y"].faults == ()
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        (Limits(rows=3), "4 rows; the limit is 3"),
+        (Limits(columns=1), "2 columns; the limit is 1"),
+        (Limits(cells=5), "6 cells (3 rows of 2); the limit is 5"),
+        (Limits(bytes=9), "bytes, unpacked; the limit is 9"),
+    ],
+)
+def test_a_workbook_beyond_a_limit_is_refused(book, limits, found):
+    path = book(["y", "g"], [1, "a"], [2, "b"], [3, "c"])
+    with pytest.raises(DataError) as raised:
+        read(path, limits=limits)
+    assert found in str(raised.value)
+    assert read(path, limits=Limits(rows=4, columns=2, cells=8)).rows == 3
+
+
+def test_what_is_no_workbook_is_told(tmp_path):
+    (tmp_path / "d.xlsx").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(DataError, match=r"^d\.xlsx cannot be read: it is no XLSX workbook \("):
+        read(tmp_path / "d.xlsx")
+    with zipfile.ZipFile(tmp_path / "d.xlsx", "w") as archive:
+        archive.writestr("a.txt", "no workbook")
+    with pytest.raises(DataError, match=r"^d\.xlsx cannot be read: it is no XLSX workbook \("):
+        read(tmp_path / "d.xlsx")

@@ -246,3 +246,14 @@ def test_a_packed_file_is_read_to_its_end_and_to_the_limit(read):
     assert said(read, once[:-8], name="d.csv.gz", limits=Limits(bytes=2**40)) == (
         "d.csv.gz cannot be read: Compressed file ended before the end-of-stream marker was reached"
     )
+
+
+def test_a_text_beyond_a_limit_is_refused(read):
+    text = "y,g\n1,a\n2,b\n"
+    for limits, found in (
+        (Limits(rows=1), "2 rows; the limit is 1"),
+        (Limits(columns=1), "2 columns; the limit is 1"),
+        (Limits(cells=3), "4 cells (2 rows of 2); the limit is 3"),
+    ):
+        assert said(read, text, limits=limits).startswith(f"d.csv has {found}.")
+    assert read(text, limits=Limits(rows=2, columns=2, cells=4)).rows == 2

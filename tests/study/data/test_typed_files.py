@@ -170,3 +170,14 @@ def test_columns_of_pandas_keep_their_type_or_become_text():
     assert from_pandas("text", series["text"][0]).cells.to_pylist() == ["a", None]
     assert from_pandas("real", series["real"][0]).cells.to_pylist() == [1.5, None]
     assert from_pandas("mixed", series["mixed"][0]).cells.to_pylist() == ["1", "a"]
+
+
+def test_a_file_of_stata_beyond_a_limit_is_refused(tmp_path):
+    pd.DataFrame({"y": [1.0, 2, 3], "x": [1, 2, 3]}).to_stata(tmp_path / "d.dta", write_index=False)
+    for limits, words in (
+        (Limits(rows=2), "3 rows; the limit is 2"),
+        (Limits(columns=1), "2 columns; the limit is 1"),
+        (Limits(bytes=10), "bytes, unpacked; the limit is 10"),
+    ):
+        with pytest.raises(DataError, match=words):
+            read_stata(tmp_path / "d.dta", Data(source="d.dta", limits=limits))

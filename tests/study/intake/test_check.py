@@ -346,6 +346,24 @@ def test_priors_of_what_the_model_has_are_good(tmp_path, model, names):
     assert check(tmp_path, f"{DATA}\nmodel: {model}\nposterior: {{priors: {{{given}}}}}").notices is not None
 
 
+@pytest.mark.parametrize(
+    ("model", "prior", "said"),
+    [
+        ('{formula: "y ~ x + (1 | g)"}', "qqqq", "; it has Intercept, x, g.sd.Intercept, Residual.sd"),
+        ('{formula: "y ~ x + (1 | g)"}', "Residual.sdd", "; did you mean `Residual.sd`?"),
+        (
+            '{formula: "y ~ x", residual: "ar1(x | g)"}',
+            "qqqq",
+            "; it has Intercept, x, rho, Residual.rho, Residual.sd",
+        ),
+    ],
+)
+def test_a_prior_of_what_the_model_lacks_is_told_with_what_it_has(tmp_path, model, prior, said):
+    with pytest.raises(StudyError) as raised:
+        check(tmp_path, f"{DATA}\nmodel: {model}\nposterior: {{priors: {{{prior}: 'normal(0, 1)'}}}}")
+    assert str(raised.value).endswith(f"the model has no parameter {prior}{said}")
+
+
 def test_a_candidate_that_cannot_be_fitted_is_no_fault_where_another_can_or_none_is_chosen(tmp_path):
     bad = "[(x + twice | g), (x + I(2 * x) | g)]"
     for rule, listed in (("best", f"[(1 | g), {bad[1:]}"), ("fixed", bad)):

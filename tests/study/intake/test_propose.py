@@ -229,7 +229,9 @@ def test_what_is_read_anyhow_is_no_code(text):
         "%d. %B %Y", "%d. %b %Y", "%B %d, %Y", "%b %d, %Y", "%b %d %Y", "%B %d %Y", "%b-%y", "%b-%Y", "%b %Y",
         "%B %Y", "%Y-%b-%d", "%d-%b-%y", "%d/%b/%Y", "%d.%B.%Y", "%d%b%y", "%d/%m/%Y %I:%M %p",
         "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y:%H:%M:%S", "%d/%m/%YT%H:%M", "%d/%m/%YT%H:%M:%S",
-        "%d/%m/%Y %H:%M:%S",
+        "%d/%m/%Y %H:%M:%S", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%y", "%y/%m/%d", "%d.%m.%y", "%m-%d-%y",
+        "%y-%m-%d", "%Y-%m", "%d%b%Y", "%d-%B-%Y", "%d %b %y", "%d/%B/%y", "%d.%b.%Y", "%d/%m/%Y %H:%M",
+        "%d-%b-%Y", "%d %B %Y",
     ],
 )  # fmt: skip
 def test_dates_in_any_order_are_read_in_their_form(monkeypatch, form):
@@ -239,3 +241,13 @@ def test_dates_in_any_order_are_read_in_their_form(monkeypatch, form):
     monkeypatch.setattr(module, "_forms", lambda texts: iter([form] if form in tried else []))
     made = proposed(days.strftime(form).tolist())
     assert (made.spec["type"], made.spec["format"]) == ("time", form)
+
+
+def test_a_date_far_down_tells_two_orders_apart():
+    """Of 145 distinct dates the last alone cannot be read with the month in front."""
+    dates = [f"{day:02}/{month:02}/2024" for month in range(1, 13) for day in range(1, 13)]
+    made = proposed([*dates, "25/01/2024"])
+    assert (made.line(), made.asked) == (
+        "x: time in d written %d/%m/%Y, because its cells are dates", [],
+    )  # fmt: skip
+    assert proposed(dates).comment == "or %m/%d/%Y: every date reads both ways"
