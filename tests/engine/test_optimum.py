@@ -10,17 +10,18 @@ from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.solve import solve_at
 
 N, SIGMA = 24, 1.7
-CODES = np.arange(N) * 5 % 3, np.arange(N) * 7 % 8
+FINE = np.arange(N) * 7 % 8
+COARSE = {"crossed": np.arange(N) * 5 % 3, "nested": FINE % 3}  # children of one parent are no neighbours
 FACTORS = (np.array([[0.8]]), np.diag([0.6, 0.3]))
 
 
-@pytest.fixture(scope="module")
-def made():
+@pytest.fixture(scope="module", params=COARSE)
+def made(request):
     """The solution at given variances, X, Z of each term (n, J k), and G of each over sigma^2."""
-    rng = np.random.default_rng(4)
+    rng, coarse = np.random.default_rng(4), COARSE[request.param]
     columns = (np.ones(N), rng.normal(size=N) * 3 + 10, rng.normal(size=N))
-    y = 50.0 + columns[1] + rng.normal(size=3)[CODES[0]] + rng.normal(size=N) * 2
-    terms = (Term(0, CODES[0], 3, (0,), Unstructured(1)), Term(1, CODES[1], 8, (0, 2), Diagonal(2)))
+    y = 50.0 + columns[1] + rng.normal(size=3)[coarse] + rng.normal(size=N) * 2
+    terms = (Term(0, coarse, 3, (0,), Unstructured(1)), Term(1, FINE, 8, (0, 2), Diagonal(2)))
     found = solve_at(Problem(columns, (0, 1), y, terms), FACTORS, SIGMA)
     Z = [
         np.concatenate(

@@ -12,6 +12,7 @@ from support.visits import trial, true_rho
 from lmmkit.engine.covariance.row_structure import RowStructure, VarianceFunction
 from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.covariates import LEAST_FITTED, centred, lift, middle, with_fitted
+from lmmkit.engine.crossproducts.whitening import serial
 from lmmkit.engine.problem import FitNumbers, Problem, RowResidual
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.setup import set_up
@@ -157,6 +158,8 @@ def test_a_fit_with_a_covariate_is_in_the_units_of_the_data(reml):
     np.testing.assert_allclose(found.random_effects()[0][:, 0], b, atol=1e-8)
     again = solve(problem, reml=reml, start=found.factors, rho=found.rho)
     assert again.evaluations == 1 < found.evaluations
+    for one in ({"start": found.factors}, {"rho": found.rho}):
+        assert solve(problem, reml=reml, **one).deviance == pytest.approx(deviance, abs=1e-8)
 
 
 def test_variances_that_are_a_power_of_the_fitted_values_are_found_by_rounds_from_one_variance():
@@ -209,6 +212,26 @@ def test_rejected_steps_are_halved_where_there_is_no_em_step():
     assert solve(given).rules == SEARCH
     for alone in (trial("cs"), replace(given, terms=(patterned,)), replace(given, terms=())):
         assert solve(alone).rules == replace(SEARCH, halvings=29)
+
+
+def test_a_search_that_ends_next_to_no_variance_has_none():
+    """The same rows in every level, whose sums are zero."""
+    problem = replace(problem_of(6, 5), response=np.tile([0.3, -0.1, 0.2, -0.4, 0.0], 6))
+    found = solve(problem, algorithm="direct")
+    assert found.converged
+    assert found.factors[0].tolist() == [[0.0]]
+    assert found.null_directions == (1,)
+
+
+def test_a_process_without_correlation_ends_at_one_place():
+    """Neighbours of opposite signs."""
+    rng, subjects, times = np.random.default_rng(2), np.repeat(np.arange(8), 5), np.tile(np.arange(5.0), 8)
+    y = rng.normal(size=40) + (-1.0) ** times
+    structure = RowStructure(None, serial(subjects, times))
+    residual = RowResidual(structure, subjects, times=times)
+    found = solve(Problem((np.ones(40),), (0,), y, (), residual=residual))
+    assert structure.natural(found.rho).tolist() == [0.0]
+    np.testing.assert_array_equal(found.rho, structure.uncorrelated(found.rho))
 
 
 def test_at_given_variances_there_may_be_as_many_levels_as_rows():

@@ -22,6 +22,7 @@ CASES = {
     "nested": ("y ~ x + f + (1 | g/c)", {"weights": "w"}),
     "crossed slopes": ("y ~ x + f + (x | g) + (1 | h)", {}),
     "visits": ("y ~ x", {"residual": "cs(t | g:c)"}),
+    "ident": ("y ~ x + (1 | g)", {"residual": "ident(t)"}),
 }
 
 

@@ -184,6 +184,16 @@ def test_many_rows_in_pieces_are_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize("correlation", ["car1", "expsp"])
+def test_a_short_range_is_one_all_the_same(correlation):
+    residual, values = drawn("power", correlation)
+    values = values | {"range": 0.2}
+    written, weights = rows_as_printed(residual, values.items()), np.ones(N)
+    R = np.array([[by_hand(residual, values, weights, i, j) for j in range(N)] for i in range(N)])
+    np.testing.assert_allclose(written.matrix(None).toarray(), R, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(R @ written.solved(TIMES), TIMES, atol=1e-9)
+
+
+@pytest.mark.parametrize("correlation", ["car1", "expsp"])
 def test_a_range_of_zero_is_no_correlation_and_no_parameter(correlation):
     residual, values = drawn("power", correlation)
     written = rows_as_printed(residual, (values | {"range": 0.0}).items())
