@@ -121,6 +121,12 @@ def test_stored_moments_are_counted_in_hours():
             "('n/a' in 1 cell are listed under data.na)",
         ),
         (
+            ["true", "false", "n/a"],
+            "predictor",
+            "x: not decided, because its cells leave it open",
+            "x: 2 of its 3 cells are true or false, but row 3 holds 'n/a'",
+        ),
+        (
             ["05/03/2024", "06/04/2024"],
             "predictor",
             "x: time in d written %d/%m/%Y, because its cells are dates (or %m/%d/%Y: every date reads both "
