@@ -232,3 +232,11 @@ def test_a_surface_out_of_reach_at_once_is_walked_to_by_way_of_others(monkeypatc
     with pytest.raises(FitError, match="far"):
         frame._walked(surface, np.inf, np.zeros(1), 2)
     assert asked == [np.inf]
+
+
+def test_a_parameter_of_a_single_coordinate_is_that_coordinate_however_far():
+    surface = Surface(profiles("ar1").beside.structure, 0, 0, others=2)
+    x = np.array([9.0, 8.0, 50.0, *np.zeros(surface.structure.count - 1)])
+    assert surface.at(x) == 50.0
+    assert surface.stretch(x) == 1.0
+    assert surface.normal(x).tolist() == [0.0, 0.0, 1.0, *np.zeros(surface.structure.count - 1)]

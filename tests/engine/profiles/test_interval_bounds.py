@@ -248,3 +248,14 @@ def test_outward_steps_are_bounded_and_those_inside_a_bracket_are_halved():
     assert crossing._next(4.5, 1.0, 1.25) == pytest.approx(3.7)
     assert crossing._next(4.5, 1.0, 0.5) == 4.0
     assert crossing._next(4.5, 1.0, 0.0) == 4.0
+
+
+def test_where_the_estimate_stands_at_an_end_no_profile_is_asked_for_there():
+    def height(v):
+        if v == 1.0:
+            raise FitError("asked.")
+        return 8 * (1 - v) ** 2
+
+    found = search(height, lambda v: -16 * (1 - v), 1.0).within_one()
+    assert found.high == 1.0
+    assert "upper bound" not in found.trouble
