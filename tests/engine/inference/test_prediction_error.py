@@ -11,6 +11,7 @@ from scipy.linalg import block_diag
 from support import designs
 
 import lmmkit
+from lmmkit.engine.crossproducts import crossproducts
 from lmmkit.engine.inference import prediction_error as joint
 from lmmkit.engine.inference.information import optimum_at
 from lmmkit.engine.referee import henderson
@@ -53,9 +54,15 @@ def mixed_rows():
     )
 
 
-@pytest.mark.parametrize("formula", FORMULAS)
-def test_errors_of_any_combination_of_levels_are_hendersons(formula, frame, monkeypatch):
+@pytest.mark.parametrize(
+    ("formula", "dense"),
+    [*((formula, True) for formula in FORMULAS), (FORMULAS[1], False), (FORMULAS[5], False)],
+)
+def test_errors_of_any_combination_of_levels_are_hendersons(formula, dense, frame, monkeypatch):
     monkeypatch.setattr(joint, "CELLS", 700)  # several chunks
+    if not dense:  # couplings hold the pairs that occur alone
+        monkeypatch.setattr(crossproducts, "SMALL", 0)
+        monkeypatch.setattr(crossproducts, "FILL", np.inf)
     m = lmmkit.lmm(formula, frame, weights="w")
     e, new = m.estimates, m.design.new_data(mixed_rows())
     errors = henderson.prediction_errors(to_dense(write_out(e.problem, e.kept, e.factors, e.sigma)))

@@ -190,3 +190,10 @@ def test_a_variance_within_two_standard_errors_of_zero_is_near_it(variances, nea
         optimum=SimpleNamespace(state=SimpleNamespace(L=[np.ones((1, 1))] * 2)),
     )
     assert PredictionSpread(found).near_zero == near
+
+
+def test_products_are_those_of_the_largest_component():
+    """By levels alone, of the columns of a level; crossed, of all effects and 4 entries of T."""
+    one, both = (PredictionSpread(fitted(name).estimates.expected) for name in ("slopes", "crossed"))
+    assert one.products(5) == 5 * 2**2 * 3
+    assert both.products(5) == 5 * (2 * 12 + 7) ** 2 * 4

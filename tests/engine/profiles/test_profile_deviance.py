@@ -10,7 +10,7 @@ import pytest
 from support.designs import fitted
 
 from lmmkit.engine.profiles.profile_deviance import SliceDeviance, least_deviance, ways_off_saddle
-from lmmkit.engine.profiles.slices import Slice
+from lmmkit.engine.profiles.slices import Frame, Slice
 from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.search.newton import minimise
 from lmmkit.errors import FitError
@@ -140,3 +140,20 @@ def test_a_slice_without_residual_variance_is_told():
         "The residual variance goes to zero on the way: the likelihood has no maximum there."
     )
     assert not objective.drifts
+
+
+def test_a_correlation_is_defined_where_both_deviations_are_above_zero():
+    """Of two columns, of one and another that does not vary, and where neither does, in the data's units."""
+    found = about("slopes")
+    S = found.setup.prepared.term_bases[0]
+    for raw, expected in (
+        (np.array([[1.0, 0.0], [0.75, 1.0]]), 0.6),
+        (np.array([[1.0, 0.0], [0.0, 0.0]]), np.nan),
+        (np.zeros((2, 2)), np.nan),
+    ):
+        frame = Frame(found.setup, [np.linalg.solve(S, raw)], 1.0, np.empty(0))
+        estimate = frame.correlation(0, 1, 0).estimate
+        assert estimate == pytest.approx(expected, rel=1e-9, nan_ok=True)
+        deviation = frame.standard_deviation(0, 1)
+        scale = found.setup.prepared.scale
+        assert deviation.estimate == pytest.approx(scale * np.hypot(*raw[1]), rel=1e-9, abs=1e-12)

@@ -74,8 +74,8 @@ def test_plain_scalars_are_read_as_yaml_1_2(text, value):
         ("a: !x 1", (1, 4), "a tag"),
         ("a: &x 1\nb: *x", (1, 4), "an anchor (&x)"),
         ("a: 1\nb: *x", (2, 4), "an alias (*x)"),
-        ("? [a, b]\n: 1", (1, 3), "no text"),
-        ("a: 1\n---\nb: 1", (2, 1), "second document"),
+        ("? [a, b]\n: 1", (1, 3), "a key that is no text"),
+        ("a: 1\n---\nb: 1", (2, 1), "a second document: a study file holds one"),
         ("x: 0\na: 1\na: 3", (3, 1), "a duplicate key: it stands already in line 2"),
         ("&x a: 1", (1, 1), "an anchor (&x)"),
         ("!x a: 1", (1, 1), "a tag (!x)"),
@@ -162,10 +162,10 @@ def test_broken_syntax_names_line_and_column():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xff\xfe", "s.yaml:1:1: not text in UTF-8"),
+        (b"\xff\xfe", "s.yaml:1:1: not text in UTF-8; save the file as UTF-8$"),
         (b"a: 1\n\nb: \xff", "s.yaml:3:1: not text in UTF-8"),
-        (b"#" * 1_000_001, "at most 1,000,000"),
-        (None, "is a folder"),
+        (b"#" * 1_000_001, "has 1,000,001 bytes; a study file has at most 1,000,000$"),
+        (None, "is a folder; expected a study file, such as .*/s.yaml/study.yaml$"),
     ],
 )
 def test_files_that_are_no_study_are_refused(tmp_path, content, message):

@@ -186,7 +186,7 @@ def test_names_of_steps_are_one_part_of_a_path(name, good):
     if good:
         assert safe_name(name) == name
     else:
-        with pytest.raises(RunError, match="no name of a step"):
+        with pytest.raises(RunError, match=r"is no name of a step, and no key; expected one such as 03_fit$"):
             safe_name(name)
 
 

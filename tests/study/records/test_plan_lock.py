@@ -45,12 +45,14 @@ def test_a_plan_can_be_locked_before_there_are_data(project):
 
 def test_a_lock_is_not_renewed_and_an_edited_one_says_so(project):
     path = lock_study(project / "params/sleep.yaml", project / "reports")
-    with pytest.raises(StudyError, match="exists already"):
+    with pytest.raises(
+        StudyError, match=r"exists already; a lock is not renewed\. Remove it to start the plan anew$"
+    ):
         lock_study(project / "params/sleep.yaml", project / "reports")
     edit(path, '"method": "REML"', '"method": "ML"')
     assert {item["what"] for item in found(project)["deviations"]} >= {"the lock file itself", "model.method"}
     path.write_text("[]")
-    with pytest.raises(StudyError, match="is no lock"):
+    with pytest.raises(StudyError, match=r"is no lock of a study; restore it, or remove it and lock anew$"):
         found(project)
     path.write_text("{")
     with pytest.raises(RunError, match="damaged"):

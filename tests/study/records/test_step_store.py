@@ -80,7 +80,7 @@ def test_one_process_alone_makes_a_step(store):
 
 def test_a_place_that_cannot_be_written_is_told(store, kept, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="file cannot be written"):
+    with pytest.raises(RunError, match=r"file cannot be written: .*; free the place or unlock it$"):
         store.give(RECORD, tmp_path / "file")
     with pytest.raises(RunError, match="entry cannot be written"):
         exchange(tmp_path / "absent", tmp_path / "entry")

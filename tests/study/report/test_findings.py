@@ -263,6 +263,27 @@ HOW = (
 )
 
 
+@pytest.mark.parametrize(
+    ("method", "terms", "said"),
+    [
+        ("satterthwaite", ["g"],
+         "random effects of g has an estimated variance of zero, and standard errors take that as known."),
+        ("unbounded: a note", ["g", "h"],
+         "random effects of each of g and h has an estimated variance of zero, and standard errors of coefficients "
+         "come from a fit whose variances may be negative."),
+    ],
+)  # fmt: skip
+def test_a_singular_fit_and_what_was_taken_from_elsewhere_are_serious(method, terms, said):
+    from support.report_files import seen
+
+    files = checked()
+    held = files.csv.__wrapped__.__self__.files
+    held["summary.json"] = {"singular": True, "singular_terms": terms, "reused": ["The steps are old."]}
+    held["tables/coefficients.csv"] = pd.DataFrame({"method": [method]})
+    told = [plain(text) for text in serious(files, seen("y ~ x + (1 | g) + (1 | h)"))]
+    assert told == [f"The fit is singular: a combination of the {said}", "The steps are old."]
+
+
 def test_trouble_comes_first_then_what_to_look_at_then_the_rest():
     from support.report_files import seen
 

@@ -58,6 +58,10 @@ def test_a_term_of_one_coefficient(changes, said):
     assert results("y ~ x + (1 | g)", [coefficient("x", **changes)])[0] == said
 
 
+def test_a_term_that_was_left_out_is_told():
+    assert results("y ~ x + (1 | g)", [])[0] == "Effect of x: not to be estimated from these data."
+
+
 def test_a_term_of_several_has_its_f_test_and_each_of_them():
     told = results("y ~ f + (1 | g)", [coefficient("f[T.v]"), coefficient("f[T.w]", -0.5, 0.5)])[0]
     assert told == (

@@ -102,7 +102,9 @@ def test_in_a_run_the_earlier_steps_are_those_of_this_study(project, earlier):
         open_step("04_report", TINY, str(folder))
     made(plan, folder, "running", 2, key="0" * 12)
     with pytest.raises(
-        RunError, match=f"run has the key 000000000000, the study now {plan.key}: the study, its"
+        RunError,
+        match=f"run has the key 000000000000, the study now {plan.key}: the study, its data, the notebooks "
+        "or the package are not those it was started with; start `lmmkit run` again$",
     ):
         open_step("03_fit", TINY, str(folder))
     assert earlier.orders == []
@@ -112,7 +114,7 @@ def test_a_folder_with_other_files_is_no_run_folder(project, earlier):
     (project / "empty").mkdir()
     assert open_step("02_random_effects", TINY, "empty").folder == project / "empty"
     with pytest.raises(
-        RunError, match="params holds files and is no run folder; name another, or leave `run` e"
+        RunError, match=r"params holds files and is no run folder; name another, or leave `run` empty$"
     ):
         open_step("02_random_effects", TINY, "params")
 

@@ -132,7 +132,8 @@ def test_a_file_of_a_finished_step_is_written_as_it_was_or_not_at_all(step):
     made.save_json("a.json", 1)
     made.save_json("b.json", 2)
     with pytest.raises(
-        RunError, match=r"a\.json stands in .* already with other content; a finished step is not"
+        RunError,
+        match=r"a\.json stands in .* already with other content; a finished step is not changed\. Leave",
     ):
         made.save_json("a.json", 2)
 

@@ -36,7 +36,13 @@ def test_a_cell_is_the_run_of_its_settings_however_it_was_asked_for(project):
 
 def test_a_dry_run_lists_the_cells(project):
     lines = list(listing(plan_sweep(written(project, "grid: {seed: [3, 4]}")), project / "reports"))
-    assert lines[0].split()[2:] == ["to", "do", "seed=3"]
+    assert [line.split() for line in lines[:-1]] == [
+        [str(number), cell.key, "to", "do", f"seed={seed}"]
+        for number, cell, seed in zip(
+            (1, 2), plan_sweep(project / "params/s.sweep.yaml").cells, (3, 4), strict=True
+        )
+    ]
+    assert lines[-1] == "2 cells; nothing was run"
     assert not (project / "reports").exists()
 
 
@@ -58,7 +64,7 @@ def test_a_dry_run_lists_the_cells(project):
         ("grid: {seed: [1]}\nzip: {seed: [2]}", "stands in `grid` too"),
         ("add: [{seed: x}]", "s.sweep.yaml:2:14: seed: expected a whole number, found text 'x'"),
         ("add: []", "s.sweep.yaml:2:6: add: is empty"),
-        ("grid: {seed: [2, 3]}\nadd: [{seed: 3}]", "cell 3 (seed=3) repeats cell 2"),
+        ("grid: {seed: [2, 3]}\nadd: [{seed: 3}]", "cell 3 (seed=3) repeats cell 2: it would count twice"),
         (
             "add: [{data.source: none.csv}, {data.source: none.csv}]",
             "cell 2 (data.source=none.csv) repeats cell 1",
