@@ -125,9 +125,8 @@ def _siblings(schema: type[BaseModel], parent: Key) -> list[str]:
     """Names of the fields of the section under a key."""
     section: Any = schema
     for part in parent:
-        field = section.model_fields.get(
-            str(part)
-        )  # a column may have the name of a field that is no section
+        field = section.model_fields.get(str(part))
+        # A column may have the name of a field that is no section.
         section = (_section_of(field.annotation) if field else None) or section
     return [field.alias or name for name, field in section.model_fields.items()]
 

@@ -305,7 +305,7 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     return [
         join(" ", model),
         join(" ", [*inference, fill(shares, cite(files, "r2", "r2 slopes"))]),
-        join(" ", [*checked, _tools(files)]),
+        join(" ", [*checked, *_tools(files)]),
         join(" ", [_software(files), _checked(files), guide]),
     ]
 
@@ -338,8 +338,8 @@ def _chosen(files: Files, design: Design) -> list[MarkedText]:
     return [text for text in said if not (fixed and str(text) == note)]
 
 
-def _tools(files: Files) -> MarkedText:
-    """By which tests the assumptions were checked."""
+def _tools(files: Files) -> list[MarkedText]:
+    """By which tests the assumptions were checked; nothing where none is cited."""
     found = files.json("references.json")
     named = [
         fill("{}{}", words, cite(files, key))
@@ -352,7 +352,7 @@ def _tools(files: Files) -> MarkedText:
         )
         if key in found
     ]
-    return fill("The methods: {}.", listed(named)) if named else MarkedText()
+    return [fill("The methods: {}.", listed(named))] if named else []
 
 
 def _settings(files: Files, seen: Seen) -> list[MarkedText]:
