@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from engine.search.test_guards import one_way
-from support.designs import fitted
+from support.designs import fitted, frame
 
 from lmmkit.engine.replicates.batch_criterion import deviances, evaluate, fits_at, inverses
 from lmmkit.engine.replicates.batch_newton import BatchNewton, start
@@ -17,6 +17,7 @@ from lmmkit.engine.rules import BATCH, SEARCH
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.setup import set_up
+from lmmkit.model.design.design import build_design
 from lmmkit.model.resampling.simulate import Simulator
 
 DESIGNS = ["one factor", "slopes", "crossed", "nested and crossed", "three columns"]
@@ -179,3 +180,17 @@ def test_a_matrix_without_an_inverse_takes_none_from_the_others():
     np.testing.assert_allclose(found[0] @ A, np.eye(2), atol=1e-14)
     np.testing.assert_allclose(found[2], found[0] / 2.0, rtol=1e-14)
     assert np.isnan(found[1]).all()
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_a_later_factor_of_two_columns_has_the_derivatives_of_one_response(reml):
+    table = frame().assign(many=np.arange(160) % 20)
+    problem = build_design("y ~ x + (1 | many) + (x | h)", table).problem
+    Y = np.random.default_rng(5).normal(size=(160, 9))
+    shared, responses = batch_of(problem, Y, reml=reml)
+    theta = np.random.default_rng(6).normal(size=(shared.setup.layout.count, 9))
+    assert [place.factor.width for place in shared.later] == [2]
+    together = evaluate(shared, responses, theta)
+    alone = set_up(replace(problem, response=Y[:, 4]), reml=reml).criterion.evaluate(theta[:, 4])
+    np.testing.assert_allclose(together.gradient[:, 4], alone.gradient, rtol=1e-8)
+    np.testing.assert_allclose(together.hessian[4], alone.hessian, atol=1e-9 * np.abs(alone.hessian).max())
