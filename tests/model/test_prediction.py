@@ -389,3 +389,15 @@ def test_a_mean_among_correlated_residuals_says_what_it_does_not_use():
     assert (
         halves.predict(interval="confidence").attrs["method"] == "theta and the residual structure as known"
     )
+
+
+def test_the_uncertainty_of_theta_is_carried_where_it_is_known():
+    table = pd.DataFrame(
+        {"y": np.sin(np.arange(40.0)) + np.arange(40) // 4 % 3, "g": [f"g{i // 4}" for i in range(40)]}
+    )
+    plain = lmmkit.lmm("y ~ 1 + (1 | g)", table).predict(interval="confidence")
+    assert plain.attrs["method"].startswith("satterthwaite, with the uncertainty of theta")
+    labels = sorted(set(table["g"]))
+    related = pd.DataFrame(np.eye(10) + 0.2, index=labels, columns=labels)
+    found = lmmkit.lmm("y ~ 1 + (1 | g)", table, known={"g": related}).predict(interval="confidence")
+    assert found.attrs["method"] == "theta as known"

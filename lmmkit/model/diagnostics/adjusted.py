@@ -106,6 +106,6 @@ def _surprise(t: Floats) -> Floats:
     top, rest = t[order[-1]], t[order[:-1]]
     start = rest[int((1.0 - TAIL) * len(rest))]
     over = rest[rest > start] - start
-    if len(over) and np.isfinite(start) and above[order[-1]] == 1:
+    if len(over) and np.isfinite(start):  # among equals the gap is zero
         out[order[-1]] += (top - rest[-1]) / (float(np.median(over)) / np.log(2.0))
     return out

@@ -86,6 +86,13 @@ def test_spectrum_is_that_of_the_matrix_written_out():
     np.testing.assert_allclose(np.repeat(found.mu, found.counts.astype(int)), expected, rtol=1e-9)
 
 
+def test_a_balanced_design_has_one_eigenvalue_also_beside_predictors_of_its_groups():
+    g = np.repeat(np.arange(6), 5)
+    table = pd.DataFrame({"y": np.sin(np.arange(30.0)), "g": g, "a": g % 2, "b": g // 3})
+    found = spectrum(lmmkit.lmm("y ~ a + b + (1 | g)", table).estimates.problem, 0)
+    assert (len(found.mu), found.counts.tolist(), found.nu) == (1, [3.0], 27)
+
+
 def test_unbalanced_test_agrees_with_refits_under_the_null():
     m = lmmkit.lmm("y ~ x + (1 | g)", unbalanced())
     found = m.rlrt(n=40_000, seed=2)

@@ -290,6 +290,32 @@ def test_few_are_refitted_where_all_would_cost_too_much(monkeypatch):
     assert str(found) == str(influence(fit, "Subject"))
 
 
+@pytest.mark.parametrize(
+    ("df", "long", "taken_over"),
+    [
+        ("satterthwaite", 0.0, True),
+        ("satterthwaite", 9.0, False),
+        ("kenward-roger", 0.0, False),
+        ("containment", 9.0, True),
+    ],
+)
+def test_a_refit_takes_over_degrees_of_freedom_that_would_cost_as_much_again(
+    monkeypatch, df, long, taken_over
+):
+    from lmmkit.model.influence import influence as module
+
+    given, made = [], module.refit
+
+    def spied(*arguments):
+        given.append(arguments[-1])
+        return made(*arguments)
+
+    monkeypatch.setattr(module, "LONG", long)
+    monkeypatch.setattr(module, "refit", spied)
+    influence(fitted("slopes")[0], "Subject", df=df, refits=1)
+    assert [known is not None for known in given] == [taken_over]
+
+
 @pytest.mark.parametrize("name", ["visits", "time", "variances"])
 def test_beside_a_residual_structure_no_step_is_taken_and_it_is_said(name):
     table = deleted(name, 0).table

@@ -281,6 +281,12 @@ def test_a_grid_that_cannot_be_made_is_refused(options, said):
     assert str(caught.value) == said
 
 
+def test_a_reduction_is_of_a_variable_by_its_name_also_in_back_quotes():
+    for name in ("x", "`x`"):
+        grid = reference_grid.reference_grid(grid_design(), cov_reduce={name: max})
+        assert grid.axes[1].values == (max(grid_design().frame["x"]),)
+
+
 def test_arrows_add_up_to_the_critical_difference():
     """Of two means one pair: its arrows meet where the difference is the critical one."""
     for gap, meet in ((1.9, True), (2.1, False)):

@@ -263,6 +263,12 @@ def test_what_to_write_instead(texts, hint):
     assert bool(hint) == bool(found)
 
 
+def test_three_digits_after_a_mark_are_no_wonder_where_the_study_says_how_thousands_are_grouped(load):
+    cells = ["1.500", "12.250"]
+    assert "every number has three digits" in told(load, cells, {"type": "number"})
+    assert not told(load, cells, {"type": "number"}, thousands=",")
+
+
 def test_dates_by_their_digits():
     def dates(*values):
         return are_dates(np.array(values, float))
