@@ -219,3 +219,12 @@ def test_two_parameters_of_one_name_are_told_apart():
     fit = lmmkit.lmm("y ~ t + x", frame, residual="un(t | g)")
     assert fit.residual_params.index.tolist().count("cor.1.1.2") in (1, 2)
     assert fit.certify(full=True).passed
+
+
+def test_how_far_the_coefficients_are_off_is_told_in_standard_errors():
+    estimates = fitted("ar1(t | g)").estimates
+    step = estimates.bse * np.array([0.0, 0.1, -0.2, 0.0])
+    checks = certify(replace(estimates, beta=estimates.beta + step)).checks.set_index("check")
+    vcov = estimates.sigma**2 * estimates.unscaled_vcov
+    value = checks.loc["normal equations of GLS (standard errors)", "value"]
+    assert value == pytest.approx(np.sqrt(step @ np.linalg.solve(vcov, step)), rel=1e-6)

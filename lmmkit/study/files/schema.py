@@ -425,7 +425,7 @@ class Model(_Section):
         """The columns of each grouping factor and of the subjects of a residual structure, by its label."""
         found = [bar.group for bar in parse_formula(self.formula).random]
         residual = self.residual_structure
-        found += [residual.group] if residual and residual.group and residual.group.names else []
+        found += [residual.group] if residual and residual.group else []
         return {group.label: list(group.names) for group in found}
 
 
