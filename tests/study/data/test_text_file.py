@@ -257,3 +257,8 @@ def test_a_text_beyond_a_limit_is_refused(read):
     ):
         assert said(read, text, limits=limits).startswith(f"d.csv has {found}.")
     assert read(text, limits=Limits(rows=2, columns=2, cells=4)).rows == 2
+
+
+def test_a_quote_within_a_cell_is_text_also_beside_cells_in_quotes(read):
+    found = read('y,g,h\n1,"a",5" pipe\n2,7" pipe,"b, ""c"""\n')
+    assert cells(found) == {"y": ["1", "2"], "g": ["a", '7" pipe'], "h": ['5" pipe', 'b, "c"']}
