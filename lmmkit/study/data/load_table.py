@@ -23,7 +23,7 @@ from lmmkit.errors import DataError, Findings, RunError, unknown_column
 from lmmkit.model.formula.expression import check_expression, parse_expression
 from lmmkit.model.table.evaluate import evaluate_expression
 from lmmkit.study.data.missing_codes import codes_of
-from lmmkit.study.data.raw_table import LINES, RawTable
+from lmmkit.study.data.raw_table import LINES, RawColumn, RawTable
 from lmmkit.study.data.reshape import Stacking, reshaped
 from lmmkit.study.data.sources import Base, check_pin, find_source, read_raw, sha256_of
 from lmmkit.study.data.suspects import suspected_codes, suspected_totals
@@ -200,13 +200,25 @@ def _typed_columns(raw: RawTable, data: Data, file: str, stacking: Stacking | No
                 made[name] = typed(column, spec, data)
             except DataError as error:
                 if spec is not None:
-                    raise (
-                        error if stacking is None else DataError(stacking.placed(str(error), name))
-                    ) from None
+                    raise _placed(error, column, spec, data, stacking) from None
                 made[name] = typed(column, Column(type="factor"), data)
     _check_names(data, list(raw.columns), found)
     found.raise_found()
     return made
+
+
+def _placed(
+    error: DataError, column: RawColumn, spec: Column, data: Data, stacking: Stacking | None
+) -> DataError:
+    """The error with rows and columns as the file has them."""
+    if stacking is None:
+        return error
+    if column.name in stacking.kept:
+        try:
+            typed(stacking.in_file(column), spec, data)
+        except DataError as once:
+            return once
+    return DataError(stacking.placed(str(error), column.name))
 
 
 def _check_names(data: Data, columns: Sequence[str], found: Findings) -> None:

@@ -41,6 +41,13 @@ class Stacking:
         columns = zip(*self.measured.values(), strict=True)
         return [", ".join(filter(None, at)) for at in columns]
 
+    def in_file(self, column: RawColumn) -> RawColumn:
+        """A column that is kept, each of its cells once."""
+        times = len(self.index)
+        stored = None if column.stored is None else column.stored[::times]
+        gaps = {name: count // times for name, count in column.gaps.items()}
+        return replace(column, cells=column.cells[::times], stored=stored, gaps=gaps)
+
     def placed(self, message: str, column: str) -> str:
         """A message about rows of a column of the long table, with the rows and columns of the file.
 

@@ -74,6 +74,13 @@ def test_what_does_not_fit_the_file_is_refused(tmp_path, reshape, message):
     assert raised.value.about[:1] in (("reshape",), ("source",))
 
 
+def test_a_bad_cell_of_a_column_that_is_kept_is_told_once(tmp_path):
+    text = WIDE.replace(";7", ";zz") + "03;C;1;2;3;4;9\n04;C;1;2;3;4;zz\n"
+    with pytest.raises(DataError) as raised:
+        load(tmp_path, text, {"age": {"type": "number"}}, measured={"y": "y_t*"})
+    assert "but row 1 holds 'zz', row 4 holds 'zz'; expected numbers" in str(raised.value)
+
+
 @pytest.mark.parametrize("ending", ["xlsx", "parquet", "dta", "csv"])
 @pytest.mark.parametrize(
     ("first", "second"),
