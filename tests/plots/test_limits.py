@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lmmkit import plots
 from lmmkit.plots import data, effects, fitting
+from lmmkit.plots.leaving_out import ARROWS
 from lmmkit.plots.style import CROWD, facets, figure_of, lines_of, row_inches
 
 
@@ -65,6 +66,15 @@ def test_a_crowd_of_points_is_drawn_as_pixels(count):
     ax, part = axes(), pd.DataFrame({"x": np.arange(count), "y": 1.0})
     data._draw_points(ax, part, [])
     assert bool(ax.lines[0].get_rasterized()) == (count > CROWD)
+
+
+@pytest.mark.parametrize(("count", "size"), [(ARROWS, 4.8), (ARROWS + 1, 2.0)])
+def test_ends_of_many_arrows_are_small(count, size):
+    x = np.arange(float(count))
+    ax = plots.shrinkage(
+        pd.DataFrame({"x": x, "y": x, "x_model": x, "y_model": x}), (0.0, 0.0), x_label="x", y_label="y"
+    )
+    assert [line.get_markersize() for line in ax.lines[:2]] == [size, size]
 
 
 def enveloped(**columns):

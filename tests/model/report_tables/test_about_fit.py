@@ -68,8 +68,9 @@ def test_components_have_their_names_and_the_intervals_of_their_parameters(fit, 
     assert about_fit.standard_deviations(table)["component"].tolist() == ["g: Intercept", "g: x", "Residual"]
 
 
-def test_of_residual_variances_the_first_levels_sd_is_a_parameter(data):
-    fit = lmm("y ~ x + (1 | g)", data, residual="ident(f)")
+@pytest.mark.parametrize("residual", ["ident(f)", "ident(f) * car1(x | g)"])
+def test_of_residual_variances_the_first_levels_sd_is_a_parameter(data, residual):
+    fit = lmm("y ~ x + (1 | g)", data, residual=residual)
     bounds = about_inference.intervals(fit, ci="wald", level=0.95, df="satterthwaite", seed=1)
     table, own = about_fit.components(fit, bounds), bounds.set_index("parameter").loc["Residual.sd"]
     rest = table[table["group"] == "Residual"].set_index("component")
