@@ -14,4 +14,4 @@ def test_the_count_has_a_name_of_its_own():
     assert patterns.iloc[:, 0].tolist() == [1, 1, 1]
     words = captions.missing(patterns)
     assert str(words["caption"]).startswith("2 of 3 rows lack a value")
-    assert [tick.get_text() for tick in plots.missing(patterns).get_yticklabels()] == ["1 rows"] * 3
+    assert [tick.get_text() for tick in plots.missing(patterns).get_yticklabels()] == ["1 row"] * 3
