@@ -618,9 +618,10 @@ def _notices(formula: ResidualFormula, visits: Visits, source: Source) -> Iterat
         yield f"residual `{formula}`: one step of the lags is {visits.step} of {formula.time}."
     if formula.time is None and formula.group and source.lost:
         dropped = source.table.rows - source.count
+        rows, leave = ("row", "leaves") if dropped == 1 else ("rows", "leave")
         yield (
-            f"residual `{formula}` counts the rows used of each subject: the {dropped:,} rows dropped for "
-            "missing values leave no gap. Where a gap is to count, name the column of the visits."
+            f"residual `{formula}` counts the rows used of each subject: the {dropped:,} {rows} dropped for "
+            f"missing values {leave} no gap. Where a gap is to count, name the column of the visits."
         )
 
 

@@ -129,7 +129,9 @@ def test_the_order_of_rows_counts_within_each_subject(visits: pd.DataFrame) -> N
 
 def test_rows_dropped_within_an_order_are_said(visits: pd.DataFrame) -> None:
     visits.loc[2, "y"] = np.nan
-    assert "the 1 rows dropped" in structured("cs(1 | id)", visits).notices[0]
+    assert "the 1 row dropped for missing values leaves no" in structured("cs(1 | id)", visits).notices[0]
+    visits.loc[1, "y"] = np.nan
+    assert "the 2 rows dropped for missing values leave no" in structured("cs(1 | id)", visits).notices[0]
     assert not structured("cs(week | id)", visits).notices
 
 
