@@ -375,13 +375,14 @@ TABLES = (
     ReportTable(
         "term_components",
         "Principal components of the random effects, of the first and of the chosen model: SD over that of "
-        "the residuals, share of the variance, share of the standardised effects, direction.",
+        "the residuals and share of the variance; apart from those share and direction of the standardised "
+        "effects.",
         printed(
             "candidate group component sd share correlation_share direction",
             candidate="Random effects",
             sd=("Relative SD", 4),
             share=("Share", 4),
-            correlation_share=("Standardised", 4),
+            correlation_share=("Share (standardised)", 4),
             direction="Direction (standardised)",
         ),
     ),

@@ -17,6 +17,7 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.linear_text import written
 
 COLUMNS = ("group", "component", "sd", "share", "correlation_share", "direction")
+TIED = 1e-9  # of the largest: singular values that differ by less are one
 SMALL = 0.05  # weight of a column below which a direction is told without it
 
 
@@ -75,6 +76,20 @@ def _standardised(L: Floats) -> tuple[Floats, Floats]:
     size = np.sqrt(np.einsum("ab,ab->a", L, L))
     here = np.flatnonzero(size > 0.0)
     U, d, _ = np.linalg.svd(solved(np.diag(size[here]), L[here]), full_matrices=False)
+    U, d = U[:, : len(here)], d[: len(here)]
+    for tied in np.split(np.arange(len(d)), np.flatnonzero(np.diff(d) < -TIED * d[:1]) + 1):
+        U[:, tied] = _by_variance(U[:, tied], size[here])
     directions = np.zeros((len(L), len(here)))
-    directions[here] = U[:, : len(here)]
-    return _shares(d[: len(here)] ** 2), directions
+    directions[here] = U
+    return _shares(d**2), directions
+
+
+def _by_variance(V: Floats, size: Floats) -> Floats:
+    """Directions of components of one size, which have none of their own: by the variance along them.
+
+    Of uncorrelated effects each is the direction of one effect, in the order of their standard deviations.
+    """
+    if V.shape[1] < 2:
+        return V
+    V = V @ np.linalg.eigh(V.T @ (size[:, None] ** 2 * V))[1][:, ::-1]
+    return V * np.sign(V[np.abs(V).argmax(axis=0), np.arange(V.shape[1])])
