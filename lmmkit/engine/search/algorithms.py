@@ -203,7 +203,9 @@ ALGORITHMS = {
         em, 2000, "ECME: the expectation-maximisation algorithm with sigma and beta profiled out"
     ),
     "em-accelerated": Algorithm(em_accelerated, 1000, "ECME extrapolated by SQUAREM"),
-    "em-newton": Algorithm(em_newton, 200, "25 EM steps, then Newton with the exact Hessian, as nlme"),
+    "em-newton": Algorithm(
+        em_newton, 200, "at most 25 EM steps, then Newton with the exact Hessian, as nlme"
+    ),
     "pls": Algorithm(penalised_least_squares, 1000, "penalised least squares under L-BFGS-B, as lme4"),
     "direct": Algorithm(direct, 1000, "BFGS on the full likelihood in beta, log sigma and theta, as glmmTMB"),
 }
